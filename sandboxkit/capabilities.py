@@ -1,0 +1,79 @@
+"""What a provider does natively, and which method serves it.
+
+Names follow one grammar: an ability is a noun (``snapshots``), a variant of it is prefixed by it
+(``network_none``), a limit is a number or ``None`` for "no limit known" (``max_file_bytes``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+__all__ = ["METHODS", "Capabilities", "Isolation"]
+
+Isolation = Literal["none", "namespaces", "container", "user-kernel", "microvm", "remote"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider does natively. What the core emulates on top is listed apart.
+
+    Attributes:
+        isolation: how sandboxes are kept apart from the host and from each other.
+        commands: programs really run in the sandbox (false only for models).
+        attach: a running process can be found again and its output resumed by cursor.
+        users: commands may run as another user of the sandbox.
+        code: cells of code run in contexts that keep state.
+        file_ops: stat, list, mkdir, remove and rename without a command.
+        lifetime_update: the lifetime of a live sandbox can be changed.
+        snapshots: filesystem snapshots.
+        network_none: the sandbox can be cut off from every network.
+        network_full: the sandbox can reach every network the host can.
+        network_rules: the sandbox can be limited to named hosts and networks.
+        limit_cpu: ``Resources.cpu`` is enforced.
+        limit_memory: ``Resources.memory`` is enforced.
+        limit_disk: ``Resources.disk`` is enforced.
+        limit_pids: ``Resources.pids`` is enforced.
+        images: any container image can be the template.
+        max_file_bytes: the largest file that can be written or read.
+        languages: languages that `run_code` knows.
+    """
+
+    isolation: Isolation
+    commands: bool = True
+    attach: bool = False
+    users: bool = False
+    code: bool = False
+    file_ops: bool = False
+    lifetime_update: bool = False
+    snapshots: bool = False
+    network_none: bool = False
+    network_full: bool = False
+    network_rules: bool = False
+    limit_cpu: bool = False
+    limit_memory: bool = False
+    limit_disk: bool = False
+    limit_pids: bool = False
+    images: bool = False
+    max_file_bytes: int | None = None
+    languages: frozenset[str] = frozenset()
+
+    def flags(self) -> dict[str, bool]:
+        """The yes-or-no capabilities by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, bool)}
+
+    def is_within(self, other: Capabilities) -> bool:
+        """Whether nothing is declared here that `other` does not declare."""
+        wider = other.flags()
+        return all(wider[name] for name, declared in self.flags().items() if declared)
+
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "attach": ("attach", "list_processes"),
+    "code": ("run_code", "create_context", "list_contexts", "restart_context", "remove_context"),
+    "file_ops": ("stat", "list_files", "mkdir", "remove", "rename"),
+    "lifetime_update": ("set_lifetime",),
+    "snapshots": ("snapshot", "list_snapshots", "delete_snapshot"),
+}
+"""The provider methods behind each capability. `Provider` holds a class to it both ways."""

@@ -1,0 +1,359 @@
+"""What users get back: frozen, slotted records. (What users give is in `spec`.)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from .errors import CodeFailedError, CommandFailedError
+
+__all__ = [
+    "CodeError",
+    "CommandResult",
+    "ContextInfo",
+    "Cursor",
+    "Execution",
+    "FileInfo",
+    "FileType",
+    "Logs",
+    "OutputChunk",
+    "ProcessInfo",
+    "Result",
+    "SandboxInfo",
+    "SandboxState",
+    "SnapshotInfo",
+    "SnapshotKind",
+    "StreamName",
+]
+
+StreamName = Literal["stdout", "stderr"]
+SandboxState = Literal["running", "paused"]
+SnapshotKind = Literal["filesystem", "memory"]
+FileType = Literal["file", "directory", "symlink", "other"]
+
+
+class Cursor(NamedTuple):
+    """How far into a process's two streams a reader has come, in bytes."""
+
+    stdout: int = 0
+    stderr: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputChunk:
+    """A piece of a process's output, as it arrived.
+
+    Attributes:
+        stream: which stream.
+        data: the bytes.
+        offset: where they begin in the stream, in bytes.
+    """
+
+    stream: StreamName
+    data: bytes
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """How a command ended, and what it wrote.
+
+    Attributes:
+        exit_code: 0-255; 128+n when signal n ended it.
+        signal: the signal that ended it, else ``None``.
+        oom: whether the kernel's out-of-memory killer ended it.
+        stdout_bytes: its standard output, the last ``max_output`` bytes of it.
+        stderr_bytes: its standard error, likewise.
+        stdout_total: bytes written in all, kept or not.
+        stderr_total: likewise.
+        duration: seconds from start to exit.
+        applied_timeout: the timeout that was in force, in seconds, or ``None``.
+        timed_out: whether that timeout ended it.
+        command: what was run, for messages.
+    """
+
+    exit_code: int
+    signal: int | None = None
+    oom: bool = False
+    stdout_bytes: bytes = b""
+    stderr_bytes: bytes = b""
+    stdout_total: int = 0
+    stderr_total: int = 0
+    duration: float = 0.0
+    applied_timeout: float | None = None
+    timed_out: bool = False
+    command: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command exited with status 0."""
+        return self.exit_code == 0
+
+    @property
+    def stdout(self) -> str:
+        """The standard output as text; what is not UTF-8 becomes U+FFFD."""
+        return self.stdout_bytes.decode("utf-8", "replace")
+
+    @property
+    def stderr(self) -> str:
+        """The standard error as text; what is not UTF-8 becomes U+FFFD."""
+        return self.stderr_bytes.decode("utf-8", "replace")
+
+    @property
+    def stdout_truncated(self) -> bool:
+        """Whether only the tail of the standard output was kept."""
+        return self.stdout_total > len(self.stdout_bytes)
+
+    @property
+    def stderr_truncated(self) -> bool:
+        """Whether only the tail of the standard error was kept."""
+        return self.stderr_total > len(self.stderr_bytes)
+
+    def check(self) -> CommandResult:
+        """Return this result if the command succeeded.
+
+        Raises:
+            CommandFailedError: it did not.
+        """
+        if self.ok:
+            return self
+        how = f"was ended by signal {self.signal}" if self.signal else f"exited {self.exit_code}"
+        tail = self.stderr.strip()[-500:] or self.stdout.strip()[-500:]
+        raise CommandFailedError(
+            f"{self.command or 'the command'} {how}" + (f": {tail}" if tail else ""),
+            result=self,
+            op="run",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """A process that was started through sandboxkit.
+
+    Attributes:
+        pid: its number inside the sandbox.
+        command: what it runs, for people to read.
+        running: whether it has not exited yet.
+        exit_code: as in `CommandResult`, once it has.
+        started_at: when it was started.
+    """
+
+    pid: int
+    command: str
+    running: bool
+    exit_code: int | None
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What is known of a file without opening it.
+
+    Attributes:
+        path: absolute, inside the sandbox.
+        type: ``file``, ``directory``, ``symlink`` or ``other``; of the link itself, not its target.
+        size: bytes.
+        mode: permission bits, such as ``0o644``.
+        owner: user name, or the number where it has none.
+        group: group name, or the number.
+        modified_at: when its content last changed.
+        target: where a symlink points, else ``None``.
+    """
+
+    path: str
+    type: FileType
+    size: int
+    mode: int
+    owner: str
+    group: str
+    modified_at: datetime
+    target: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rstrip("/").rpartition("/")[2] or "/"
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether it is a directory."""
+        return self.type == "directory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxInfo:
+    """What a provider says about one of its sandboxes.
+
+    Attributes:
+        id: the provider's own identifier.
+        provider: the provider's name.
+        state: ``running`` or ``paused``.
+        template: the provider's own name of what it started from.
+        isolation: how it is kept apart: ``namespaces``, ``container``, ``user-kernel``,
+            ``microvm``, ``remote``, or ``none`` for a model that runs nothing.
+        created_at: when it was created.
+        expires_at: when its lifetime ends, or ``None`` if it has none.
+        labels: who made it: ``owner``, ``session``, ``nonce`` and what the provider adds.
+        metadata: what the user attached.
+        workdir: where relative paths start.
+        user: who commands run as.
+        shell: what runs a command given as text.
+        unenforced: requested fields that are not enforced here (``best_effort=True`` only).
+    """
+
+    id: str
+    provider: str
+    state: SandboxState = "running"
+    template: str = ""
+    isolation: str = "none"
+    created_at: datetime
+    expires_at: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = "/home/user"
+    user: str = "user"
+    shell: str = "bash -c"
+    unenforced: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """``provider:id``, good for `connect` in any process."""
+        return f"{self.provider}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotInfo:
+    """Saved state to create sandboxes from.
+
+    Attributes:
+        id: the provider's own identifier.
+        provider: the provider's name.
+        name: unique per owner, or ``None``.
+        kind: ``filesystem`` or ``memory``.
+        created_at: when it was taken.
+        expires_at: when it ends, or ``None``.
+        size: bytes stored, or ``None`` where the provider does not say.
+        labels: who made it.
+    """
+
+    id: str
+    provider: str
+    name: str | None = None
+    kind: SnapshotKind = "filesystem"
+    created_at: datetime
+    expires_at: datetime | None = None
+    size: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """``provider:id``, good for ``create(snapshot=...)`` in any process."""
+        return f"{self.provider}:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeError:
+    """An exception that the code raised.
+
+    Attributes:
+        name: the exception's class, such as ``ZeroDivisionError``.
+        value: its message.
+        traceback: as the interpreter prints it, without colours.
+    """
+
+    name: str
+    value: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One thing a cell produced, in every form it offers.
+
+    Attributes:
+        data: MIME type to content; text as str, images as base64, JSON as objects.
+        is_main_result: whether it is the value of the cell's last expression.
+    """
+
+    data: Mapping[str, Any]
+    is_main_result: bool = False
+
+    @property
+    def text(self) -> str | None:
+        """Its plain-text form."""
+        return self.data.get("text/plain")
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """What a cell printed.
+
+    Attributes:
+        stdout: all of the standard output as text.
+        stderr: likewise.
+    """
+
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a cell of code ended, and what it produced.
+
+    Attributes:
+        results: in order; at most one is the main result.
+        logs: what it printed.
+        error: what it raised, or ``None``.
+        execution_count: how many cells the context has run, this one included.
+        context: the context it ran in.
+        context_restarted: whether its variables were lost: the interpreter had to be started anew.
+        exit_code: the status of a bash cell, else ``None``.
+        duration: seconds.
+    """
+
+    results: tuple[Result, ...] = ()
+    logs: Logs = Logs()
+    error: CodeError | None = None
+    execution_count: int = 0
+    context: str = ""
+    context_restarted: bool = False
+    exit_code: int | None = None
+    duration: float = 0.0
+
+    @property
+    def text(self) -> str | None:
+        """The plain text of the main result, or ``None`` if there was none."""
+        return next((result.text for result in self.results if result.is_main_result), None)
+
+    def check(self) -> Execution:
+        """Return this execution if the code did not raise.
+
+        Raises:
+            CodeFailedError: it did.
+        """
+        if self.error is None:
+            return self
+        raise CodeFailedError(
+            f"the code raised {self.error.name}: {self.error.value}", execution=self, op="run_code"
+        )
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextInfo:
+    """Where code runs and its variables live.
+
+    Attributes:
+        id: names it in `run_code`.
+        language: such as ``python``.
+        cwd: its working directory when it was made.
+    """
+
+    id: str
+    language: str
+    cwd: str
