@@ -1,5 +1,122 @@
-"""One Python interface to computers you can throw away."""
+"""One Python interface to computers you can throw away.
+
+>>> from sandboxkit import Sandbox
+>>> with Sandbox.create() as sbx:
+...     print(sbx.run("echo hello").stdout)
+"""
 
 from __future__ import annotations
 
+from .capabilities import Capabilities
+from .errors import (
+    AuthenticationError,
+    CodeFailedError,
+    CodeTimeoutError,
+    CommandFailedError,
+    CommandTimeoutError,
+    ConfigError,
+    CreateTimeoutError,
+    ExecError,
+    ExecLostError,
+    FileError,
+    InvalidRequestError,
+    NotFoundError,
+    PathExistsError,
+    PathIsDirectoryError,
+    PathNotDirectoryError,
+    PathNotFoundError,
+    PathPermissionError,
+    ProcessNotFoundError,
+    ProtocolError,
+    ProviderNotFoundError,
+    ProviderUnavailableError,
+    RateLimitError,
+    SandboxError,
+    SandboxNotFoundError,
+    SnapshotNotFoundError,
+    TemplateNotFoundError,
+    TransportError,
+    UnsupportedError,
+)
+from .models import (
+    CodeError,
+    CommandOutput,
+    CommandResult,
+    ContextInfo,
+    Cursor,
+    Execution,
+    FileInfo,
+    Logs,
+    OutputChunk,
+    ProcessInfo,
+    Result,
+    SandboxInfo,
+    SnapshotInfo,
+)
+from .oneshot import reap, run, run_code
+from .plan import Plan, PlanItem
+from .process import AsyncProcess
+from .sandbox import AsyncSandbox
+from .snapshot import AsyncSnapshot
+from .spec import Resources
+from .sync import Process, Sandbox
+from .sync_parts import Snapshot
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AsyncProcess",
+    "AsyncSandbox",
+    "AsyncSnapshot",
+    "AuthenticationError",
+    "Capabilities",
+    "CodeError",
+    "CodeFailedError",
+    "CodeTimeoutError",
+    "CommandFailedError",
+    "CommandOutput",
+    "CommandResult",
+    "CommandTimeoutError",
+    "ConfigError",
+    "ContextInfo",
+    "CreateTimeoutError",
+    "Cursor",
+    "ExecError",
+    "ExecLostError",
+    "Execution",
+    "FileError",
+    "FileInfo",
+    "InvalidRequestError",
+    "Logs",
+    "NotFoundError",
+    "OutputChunk",
+    "PathExistsError",
+    "PathIsDirectoryError",
+    "PathNotDirectoryError",
+    "PathNotFoundError",
+    "PathPermissionError",
+    "Plan",
+    "PlanItem",
+    "Process",
+    "ProcessInfo",
+    "ProcessNotFoundError",
+    "ProtocolError",
+    "ProviderNotFoundError",
+    "ProviderUnavailableError",
+    "RateLimitError",
+    "Resources",
+    "Result",
+    "Sandbox",
+    "SandboxError",
+    "SandboxInfo",
+    "SandboxNotFoundError",
+    "Snapshot",
+    "SnapshotInfo",
+    "SnapshotNotFoundError",
+    "TemplateNotFoundError",
+    "TransportError",
+    "UnsupportedError",
+    "reap",
+    "run",
+    "run_code",
+]

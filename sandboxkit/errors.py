@@ -39,7 +39,7 @@ import errno as _errno
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from .models import CommandResult, Execution
+    from .models import CommandOutput, CommandResult, Execution
 
 __all__ = [
     "AuthenticationError",
@@ -141,9 +141,7 @@ class SandboxError(Exception):
         return self
 
 
-def _rebuild(
-    cls: type[SandboxError], args: tuple[Any, ...], state: dict[str, Any]
-) -> SandboxError:
+def _rebuild(cls: type[SandboxError], args: tuple[Any, ...], state: dict[str, Any]) -> SandboxError:
     error = cls.__new__(cls, *args)
     Exception.__init__(error, *args)
     error.__dict__.update(state)
@@ -261,7 +259,7 @@ class ExecError(SandboxError):
     """A command or a cell of code did not end as asked."""
 
     code = "exec"
-    default_outcome = "completed"
+    default_outcome: ClassVar[Outcome] = "completed"
 
 
 class CommandFailedError(ExecError):
@@ -278,12 +276,12 @@ class CommandTimeoutError(ExecError, TimeoutError):
     """The command did not end within its timeout; it and its descendants were killed.
 
     Attributes:
-        result: what it had written until then.
+        result: what it had written until then; a `CommandResult` unless even its end is unknown.
     """
 
     code = "command_timeout"
 
-    def __init__(self, message: str, *, result: CommandResult, **context: Any) -> None:
+    def __init__(self, message: str, *, result: CommandOutput, **context: Any) -> None:
         super().__init__(message, **context)
         self.result = result
 
@@ -332,7 +330,7 @@ class ExecLostError(ExecError, ConnectionError):
         message: str,
         *,
         cause: Cause,
-        partial: CommandResult | Execution | None = None,
+        partial: CommandOutput | Execution | None = None,
         **context: Any,
     ) -> None:
         super().__init__(message, **context)

@@ -1,4 +1,4 @@
-"""What users get back: frozen, slotted records. (What users give is in `spec`.)"""
+"""What users get back: frozen, slotted records. What users give is in `spec`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .errors import CodeFailedError, CommandFailedError
 
 __all__ = [
     "CodeError",
+    "CommandOutput",
     "CommandResult",
     "ContextInfo",
     "Cursor",
@@ -57,39 +58,26 @@ class OutputChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommandResult:
-    """How a command ended, and what it wrote.
+class CommandOutput:
+    """What a command wrote.
 
     Attributes:
-        exit_code: 0-255; 128+n when signal n ended it.
-        signal: the signal that ended it, else ``None``.
-        oom: whether the kernel's out-of-memory killer ended it.
         stdout_bytes: its standard output, the last ``max_output`` bytes of it.
         stderr_bytes: its standard error, likewise.
         stdout_total: bytes written in all, kept or not.
         stderr_total: likewise.
-        duration: seconds from start to exit.
+        duration: seconds from start to exit, or until it was given up.
         applied_timeout: the timeout that was in force, in seconds, or ``None``.
-        timed_out: whether that timeout ended it.
         command: what was run, for messages.
     """
 
-    exit_code: int
-    signal: int | None = None
-    oom: bool = False
     stdout_bytes: bytes = b""
     stderr_bytes: bytes = b""
     stdout_total: int = 0
     stderr_total: int = 0
     duration: float = 0.0
     applied_timeout: float | None = None
-    timed_out: bool = False
     command: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether the command exited with status 0."""
-        return self.exit_code == 0
 
     @property
     def stdout(self) -> str:
@@ -110,6 +98,28 @@ class CommandResult:
     def stderr_truncated(self) -> bool:
         """Whether only the tail of the standard error was kept."""
         return self.stderr_total > len(self.stderr_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult(CommandOutput):
+    """How a command ended, and what it wrote.
+
+    Attributes:
+        exit_code: 0-255; 128+n when signal n ended it.
+        signal: the signal that ended it, else ``None``.
+        oom: whether the kernel's out-of-memory killer ended it.
+        timed_out: whether its timeout ended it.
+    """
+
+    exit_code: int
+    signal: int | None = None
+    oom: bool = False
+    timed_out: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command exited with status 0."""
+        return self.exit_code == 0
 
     def check(self) -> CommandResult:
         """Return this result if the command succeeded.

@@ -49,9 +49,9 @@ __all__ = [
     "Exited",
     "Gap",
     "KillRequest",
+    "LifetimeRequest",
     "ListFilesRequest",
     "ListRequest",
-    "LifetimeRequest",
     "MkdirRequest",
     "PathRequest",
     "ProcessEvent",
@@ -195,7 +195,7 @@ class AttachRequest(SandboxRequest):
     """Listen to a process that runs already, from a place in its output."""
 
     pid: int
-    cursor: Cursor = Cursor()
+    cursor: Cursor = field(default_factory=Cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,12 +495,12 @@ class Provider(ABC):
 
     Attributes:
         name: lower case; also the first half of every address.
-        capabilities: what it does natively.
+        capabilities: what it does natively; an instance may only narrow its class's.
         settings_type: what a profile may configure; validated before the provider is made.
     """
 
-    name: ClassVar[str]
-    capabilities: ClassVar[Capabilities]
+    name: str
+    capabilities: Capabilities
     settings_type: ClassVar[type[ProviderSettings]] = ProviderSettings
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -572,7 +572,7 @@ class Provider(ABC):
 
     async def aclose(self) -> None:
         """Let go of connections. Sandboxes live on."""
-        return None
+        return
 
     def native(self, sandbox_id: str) -> object:
         """The SDK's own object for a sandbox, for what this interface does not cover."""

@@ -1,0 +1,156 @@
+"""Making a sandbox: one transaction, after which it is ready or nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import InvalidRequestError, SandboxError, SnapshotNotFoundError
+from .execution import settle
+from .layers.ownership import owner
+from .models import SandboxInfo
+from .plan import Plan, make_plan
+from .plugins import provider_info
+from .provider import KillRequest, Provider, SnapshotListRequest, WriteFileRequest
+from .resolve import (
+    UNSET,
+    Target,
+    create_request,
+    snapshot_address,
+    split_address,
+    target,
+    target_for,
+)
+from .runtime import Lease, acquire
+from .spec import SandboxSpec
+from .stdin import chunks
+
+__all__ = ["create", "plan", "spec_and_target"]
+
+
+def spec_and_target(
+    profile: str | None, arguments: Mapping[str, Any]
+) -> tuple[SandboxSpec, Target]:
+    """Check what was asked for, with the profile's defaults under it. Creates nothing.
+
+    Raises:
+        InvalidRequestError: an argument is wrong.
+        ConfigError: the profile or the configuration is wrong.
+    """
+    given = {name: value for name, value in arguments.items() if value is not UNSET}
+    snapshot = given.get("snapshot")
+    if snapshot is not None:
+        given["snapshot"] = snapshot_address(snapshot)
+    SandboxSpec.build(given)  # a wrong argument is told before a wrong configuration
+    chosen = _target_of(profile, given.get("snapshot"))
+    defaults = dict(chosen.defaults)
+    if given.keys() & {"image", "snapshot", "template"}:
+        for name in ("image", "snapshot", "template"):
+            defaults.pop(name, None)
+    return SandboxSpec.build(_merged(defaults, given)), chosen
+
+
+def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**defaults}
+    for name, value in given.items():
+        below = merged.get(name)
+        if (
+            name in ("env", "metadata")
+            and isinstance(below, Mapping)
+            and isinstance(value, Mapping)
+        ):
+            merged[name] = {**below, **value}
+        elif value is not None or name == "lifetime":
+            merged[name] = value
+    return merged
+
+
+def _target_of(profile: str | None, snapshot: str | None) -> Target:
+    if snapshot is None or ":" not in snapshot:
+        return target(profile)
+    provider, _ = split_address(snapshot)
+    if profile is None:
+        return target_for(provider, None)
+    named = target(profile)
+    if named.provider != provider:
+        raise InvalidRequestError(
+            f"create: snapshot {snapshot} is {provider!r}'s; profile {profile!r} is for "
+            f"{named.provider!r}",
+            op="create",
+        )
+    return named
+
+
+def plan(profile: str | None, arguments: Mapping[str, Any]) -> Plan:
+    """What the provider would do for these arguments. Creates nothing."""
+    spec, chosen = spec_and_target(profile, arguments)
+    capabilities = provider_info(chosen.provider).capabilities
+    return make_plan(spec, chosen.provider, capabilities, frozenset())
+
+
+async def create(
+    profile: str | None, arguments: Mapping[str, Any]
+) -> tuple[SandboxInfo, Lease, Target, SandboxSpec]:
+    """Make a sandbox and write its first files.
+
+    Raises:
+        InvalidRequestError: an argument is wrong.
+        UnsupportedError: the provider lacks what was asked for.
+        CreateTimeoutError: it was not ready in time.
+    """
+    # Finding the configuration reads files: not on the loop.
+    spec, chosen = await asyncio.to_thread(spec_and_target, profile, arguments)
+    lease = acquire(chosen.provider, chosen.settings)
+    try:
+        provider = lease.provider
+        emulated: frozenset[str] = getattr(provider, "emulated", frozenset())
+        make_plan(spec, chosen.provider, provider.capabilities, emulated).check(
+            best_effort=spec.best_effort
+        )
+        snapshot_id = await _snapshot_id(provider, spec.snapshot)
+        info = await provider.create(create_request(chosen, spec, snapshot_id))
+        await _prepare(provider, info, spec)
+    except SandboxError as error:
+        await lease.release()
+        error.locate(op="create", provider=chosen.provider)
+        raise
+    except BaseException:
+        await lease.release()
+        raise
+    return info, lease, chosen, spec
+
+
+async def _snapshot_id(provider: Provider, snapshot: str | None) -> str | None:
+    if snapshot is None:
+        return None
+    if ":" in snapshot:
+        return split_address(snapshot)[1]
+    async for found in provider.list_snapshots(SnapshotListRequest(labels={"owner": owner()})):
+        if found.name == snapshot:
+            return found.id
+    raise SnapshotNotFoundError(
+        f"there is no snapshot named {snapshot!r}",
+        op="create",
+        hint="sandboxkit snapshot ls",
+    )
+
+
+async def _prepare(provider: Provider, info: SandboxInfo, spec: SandboxSpec) -> None:
+    try:
+        for path, content in spec.files.items():
+            absolute = path if path.startswith("/") else f"{info.workdir.rstrip('/')}/{path}"
+            await provider.write_file(
+                WriteFileRequest(sandbox_id=info.id, path=absolute, data=chunks(content))
+            )
+    except BaseException:
+        if not spec.keep_on_error:
+            await settle(_kill(provider, info.id))
+        raise
+
+
+async def _kill(provider: Provider, sandbox_id: str) -> None:
+    try:
+        await provider.kill(KillRequest(sandbox_id=sandbox_id))
+    except SandboxError:
+        return  # the first error is the one to hear of; the lifetime ends it

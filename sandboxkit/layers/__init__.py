@@ -1,0 +1,1 @@
+"""Provider to provider: what every provider gets from the core."""

@@ -1,0 +1,79 @@
+"""From friendly arguments to the frozen requests of the SPI."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+
+from .errors import InvalidRequestError
+from .models import SandboxInfo
+from .provider import StartRequest
+from .spec import validate_path
+from .units import Duration, parse_duration
+
+__all__ = ["positive_timeout", "run_request"]
+
+
+def positive_timeout(timeout: Duration | None, op: str) -> float | None:
+    """A timeout in seconds.
+
+    Raises:
+        InvalidRequestError: it is zero or less; ``None`` is the way to have none.
+    """
+    if timeout is None:
+        return None
+    seconds = parse_duration(timeout, f"{op}: timeout")
+    if seconds == 0:
+        raise InvalidRequestError(
+            f"{op}: timeout must be more than zero seconds; None is no limit", op=op
+        )
+    return seconds
+
+
+def run_request(
+    info: SandboxInfo,
+    cmd: str | Sequence[str],
+    cwd: str | None,
+    env: Mapping[str, str] | None,
+    user: str | None,
+    timeout: Duration | None,
+    *,
+    bound: bool,
+) -> StartRequest:
+    """The request to start a command, checked.
+
+    Raises:
+        InvalidRequestError: an argument cannot be; nothing was started.
+    """
+    if cwd is not None:
+        cwd = posixpath.normpath(posixpath.join(info.workdir, validate_path(cwd, "run: cwd")))
+    return StartRequest(
+        sandbox_id=info.id,
+        command=_command(cmd),
+        cwd=cwd,
+        env=_environment(env or {}),
+        user=user,
+        timeout=positive_timeout(timeout, "run"),
+        bound=bound,
+    )
+
+
+def _command(cmd: str | Sequence[str]) -> str | tuple[str, ...]:
+    command = cmd if isinstance(cmd, str) else tuple(cmd)
+    words = (command,) if isinstance(command, str) else command
+    if not command or any(not isinstance(word, str) for word in words) or not words[0]:
+        raise InvalidRequestError(
+            f"run: a command is text or a list of text with a program first, not {cmd!r}", op="run"
+        )
+    if any("\0" in word for word in words):
+        raise InvalidRequestError("run: a command cannot have a NUL byte in it", op="run")
+    return command
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise InvalidRequestError(
+                f"run: env: {name!r} is not a variable's name or its value has a NUL byte", op="run"
+            )
+    return dict(env)

@@ -1,0 +1,99 @@
+"""Opened providers, shared by the sandboxes of one event loop and closed with the last of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from pydantic import ValidationError
+
+from .errors import ConfigError
+from .layers.emulation import EmulatedFiles
+from .layers.ownership import OwnershipLayer
+from .layers.retry import RetryLayer
+from .plugins import load_provider
+from .provider import Provider
+
+__all__ = ["Lease", "acquire", "layered"]
+
+
+def layered(provider: Provider) -> Provider:
+    """A provider with everything the core adds to it."""
+    served: Provider = RetryLayer(provider)
+    if served.capabilities.commands and not served.capabilities.file_ops:
+        served = EmulatedFiles(served)
+    return OwnershipLayer(served)
+
+
+def open_provider(name: str, settings: Mapping[str, Any]) -> Provider:
+    """Make a provider from its settings.
+
+    Raises:
+        ProviderNotFoundError: it is not installed.
+        ConfigError: a setting is wrong; the message never shows a value that may be secret.
+    """
+    cls = load_provider(name)
+    try:
+        validated = cls.settings_type.model_validate(dict(settings))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"provider {name!r}: setting {where!r}: {first['msg']}",
+            provider=name,
+            hint="sandboxkit config show --origin",
+        ) from None
+    return layered(cls(validated))
+
+
+class _Shared:
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.leases = 0
+
+
+_Key = tuple[str, str]
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Shared]] = WeakKeyDictionary()
+
+
+class Lease:
+    """A share in an opened provider.
+
+    Attributes:
+        provider: with the core's layers around it.
+    """
+
+    def __init__(self, shared: _Shared, home: dict[_Key, _Shared], key: _Key) -> None:
+        self.provider = shared.provider
+        self._shared = shared
+        self._home = home
+        self._key = key
+        self._released = False
+        shared.leases += 1
+
+    async def release(self) -> None:
+        """Give the share back; the last one closes the provider. Idempotent."""
+        if self._released:
+            return
+        self._released = True
+        self._shared.leases -= 1
+        if self._shared.leases == 0:
+            self._home.pop(self._key, None)
+            await self.provider.aclose()
+
+    async def __aenter__(self) -> Provider:
+        return self.provider
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.release()
+
+
+def acquire(name: str, settings: Mapping[str, Any]) -> Lease:
+    """Open a provider for the running loop, or share the one that is open with these settings."""
+    home = _open.setdefault(asyncio.get_running_loop(), {})
+    key = (name, repr(sorted(settings.items())))
+    if key not in home:
+        home[key] = _Shared(open_provider(name, settings))
+    return Lease(home[key], home, key)

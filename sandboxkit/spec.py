@@ -1,0 +1,178 @@
+"""What users ask for when they create a sandbox, checked before anything is made."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .errors import InvalidRequestError
+from .units import parse_duration, parse_size
+
+__all__ = ["NetworkPolicy", "Resources", "SandboxSpec", "validate_path"]
+
+NetworkPolicy = Literal["none", "full"] | tuple[str, ...]
+"""Cut off, unrestricted, or only these hosts (``example.org``) and networks (``10.0.0.0/8``)."""
+
+
+def _seconds(value: Any) -> Any:
+    return value if value is None else parse_duration(value)
+
+
+def _bytes(value: Any) -> Any:
+    return value if value is None else parse_size(value)
+
+
+def _names(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | set | frozenset) else value
+
+
+Seconds = Annotated[float | None, BeforeValidator(_seconds)]
+Bytes = Annotated[int | None, BeforeValidator(_bytes), Field(gt=0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Resources(_Model):
+    """Limits of a sandbox; ``None`` is the provider's default.
+
+    Attributes:
+        cpu: cores, may be fractional.
+        memory: bytes, or text such as ``"2GiB"``.
+        disk: bytes that may be written, or text.
+        pids: processes and threads at once.
+    """
+
+    cpu: float | None = Field(default=None, gt=0)
+    memory: Bytes = None
+    disk: Bytes = None
+    pids: int | None = Field(default=None, gt=0)
+
+
+class SandboxSpec(_Model):
+    """Everything `create` takes. Durations are seconds, sizes are bytes, once validated.
+
+    Attributes:
+        template: a logical name from the configuration, a provider's own built-in name,
+            or ``native:ID``.
+        image: a container image instead of a template.
+        snapshot: a snapshot's address or name instead of a template.
+        lifetime: until the sandbox ends by itself.
+        idle_timeout: how long it may do nothing.
+        create_timeout: by when it must be ready.
+        on_timeout: what happens at the end of its lifetime.
+        env: set for every command.
+        workdir: where relative paths start; absolute.
+        user: who commands run as.
+        metadata: text to find it by later.
+        resources: limits.
+        network: what it may reach.
+        ports: ports to be reachable from outside.
+        mounts: host directories to show inside.
+        files: written before `create` returns: path to content, or to a local file's `Path`.
+        session: names a group of sandboxes; the process's own if ``None``.
+        keep_on_error: do not kill a sandbox whose preparation failed.
+        best_effort: go without conveniences and limits that the provider lacks.
+        provider_options: for this provider alone, passed through.
+    """
+
+    template: str | None = None
+    image: str | None = None
+    snapshot: str | None = None
+    lifetime: Seconds = 3600.0
+    idle_timeout: Seconds = None
+    create_timeout: Seconds = 120.0
+    on_timeout: Literal["kill", "pause"] = "kill"
+    env: Mapping[str, str] = Field(default_factory=dict)
+    workdir: str | None = None
+    user: str | None = None
+    metadata: Mapping[str, str] = Field(default_factory=dict)
+    resources: Resources = Resources()
+    network: Annotated[NetworkPolicy, BeforeValidator(_names)] = "none"
+    ports: Annotated[tuple[int, ...], BeforeValidator(_names)] = ()
+    mounts: Annotated[tuple[Any, ...], BeforeValidator(_names)] = ()
+    files: Mapping[str, str | bytes | Path] = Field(default_factory=dict)
+    session: str | None = None
+    keep_on_error: bool = False
+    best_effort: bool = False
+    provider_options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any]) -> SandboxSpec:
+        """Validate keyword arguments as `create` takes them.
+
+        Raises:
+            InvalidRequestError: a name or a value is wrong; the message says which and why.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise InvalidRequestError(_unknown_argument(name, cls), op="create")
+        given = {name: value for name, value in values.items() if value is not None}
+        given |= {name: None for name in ("lifetime",) if values.get(name, 0) is None}
+        try:
+            spec = cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"][:2])
+            raise InvalidRequestError(
+                f"create: {where} = {_shown(first['input'])}: {first['msg']}", op="create"
+            ) from None
+        spec._check_together()
+        return spec
+
+    def _check_together(self) -> None:
+        origins = [name for name in ("template", "image", "snapshot") if getattr(self, name)]
+        if len(origins) > 1:
+            raise InvalidRequestError(
+                f"create: give one of template, image and snapshot, not {' and '.join(origins)}",
+                op="create",
+            )
+        if self.create_timeout == 0 or self.lifetime == 0:
+            raise InvalidRequestError(
+                "create: lifetime and create_timeout must be more than zero seconds", op="create"
+            )
+        for name, value in self.env.items():
+            if not name or "=" in name or "\0" in name + value:
+                raise InvalidRequestError(
+                    f"create: env: {name!r} is not a variable's name or its value has a NUL byte",
+                    op="create",
+                )
+        if self.workdir is not None and not self.workdir.startswith("/"):
+            raise InvalidRequestError(
+                f"create: workdir {self.workdir!r} must be an absolute path", op="create"
+            )
+        for path in self.files:
+            validate_path(path, "create")
+
+
+def _unknown_argument(name: str, spec: type[SandboxSpec]) -> str:
+    if name == "timeout":
+        return (
+            "create: there is no 'timeout': say lifetime=... for how long the sandbox may live, "
+            "or create_timeout=... for how long its creation may take"
+        )
+    near = difflib.get_close_matches(name, spec.model_fields, n=1)
+    return f"create: there is no {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def validate_path(path: str, op: str) -> str:
+    """Return the path if it can be one.
+
+    Raises:
+        InvalidRequestError: it is empty or has a NUL byte.
+    """
+    if not path:
+        raise InvalidRequestError(f"{op}: the path is empty", op=op)
+    if "\0" in path:
+        raise InvalidRequestError(f"{op}: the path {path!r} has a NUL byte", op=op)
+    return path

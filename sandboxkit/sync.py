@@ -1,0 +1,300 @@
+"""The blocking facade: every name, signature and docstring as in `sandbox`, nothing of its own."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Never, Self
+
+from .capabilities import Capabilities
+from .cells import ErrorCallback, ResultCallback
+from .models import (
+    CommandResult,
+    ContextInfo,
+    Cursor,
+    Execution,
+    OutputChunk,
+    ProcessInfo,
+    SandboxInfo,
+    SandboxState,
+    SnapshotInfo,
+    SnapshotKind,
+)
+from .output import Callback
+from .plan import Plan
+from .portal import call, iterate
+from .process import AsyncProcess
+from .resolve import UNSET, Unset
+from .sandbox import AsyncSandbox, Creating
+from .spec import NetworkPolicy, Resources
+from .stdin import Stdin
+from .sync_parts import Contexts, Files, Snapshot, documented_by, off_loop
+from .units import Duration, Size
+
+__all__ = ["Process", "Sandbox"]
+
+
+@documented_by(AsyncProcess)
+class Process:
+    def __init__(self, process: AsyncProcess) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    @property
+    def cursor(self) -> Cursor:
+        return self._process.cursor
+
+    def __iter__(self) -> Iterator[OutputChunk]:
+        return iterate(self._process.__aiter__())
+
+    def wait(self, timeout: float | None = None) -> CommandResult:
+        return call(self._process.wait, timeout)
+
+    def write(self, data: bytes | str) -> None:
+        call(self._process.write, data)
+
+    def close_stdin(self) -> None:
+        call(self._process.close_stdin)
+
+    def signal(self, signum: int) -> None:
+        call(self._process.signal, signum)
+
+    def interrupt(self) -> None:
+        call(self._process.interrupt)
+
+    def kill(self, grace: float = 0.5) -> None:
+        call(self._process.kill, grace)
+
+    def close(self) -> None:
+        call(self._process.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@documented_by(AsyncSandbox)
+class Sandbox:
+    def __init__(self, sandbox: AsyncSandbox) -> None:
+        self._sandbox = sandbox
+        self.files = Files(sandbox.files)
+        self.contexts = Contexts(sandbox.contexts)
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.address}>"
+
+    @classmethod
+    def create(
+        cls,
+        profile: str | None = None,
+        *,
+        template: str | None = None,
+        image: str | None = None,
+        snapshot: str | SnapshotInfo | Snapshot | None = None,
+        lifetime: Duration | Unset | None = UNSET,
+        idle_timeout: Duration | None = None,
+        create_timeout: Duration | None = None,
+        on_timeout: Literal["kill", "pause"] | None = None,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        user: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        resources: Resources | Mapping[str, Any] | None = None,
+        network: NetworkPolicy | Sequence[str] | None = None,
+        ports: Sequence[int] | None = None,
+        mounts: Sequence[Any] | None = None,
+        files: Mapping[str, Any] | None = None,
+        session: str | None = None,
+        keep_on_error: bool = False,
+        best_effort: bool = False,
+        provider_options: Mapping[str, Any] | None = None,
+        **unknown: Never,
+    ) -> Self:
+        arguments = dict(locals())
+        for name in ("cls", "profile", "unknown"):
+            arguments.pop(name)
+
+        async def creating() -> AsyncSandbox:
+            return await Creating(profile, {**arguments, **unknown})
+
+        return cls(call(creating))
+
+    @classmethod
+    def connect(cls, address: str, *, profile: str | None = None, resume: bool = True) -> Self:
+        return cls(call(AsyncSandbox.connect, address, profile=profile, resume=resume))
+
+    @classmethod
+    def list(
+        cls,
+        profile: str | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        session: str | None = None,
+        state: SandboxState | None = None,
+    ) -> builtins.list[SandboxInfo]:
+        return call(AsyncSandbox.list, profile, metadata=metadata, session=session, state=state)
+
+    @classmethod
+    def snapshots(cls, profile: str | None = None) -> builtins.list[Snapshot]:
+        return [Snapshot(one) for one in call(AsyncSandbox.snapshots, profile)]
+
+    @classmethod
+    def plan(cls, profile: str | None = None, **arguments: Any) -> Plan:
+        return AsyncSandbox.plan(profile, **arguments)
+
+    @property
+    def id(self) -> str:
+        return self._sandbox.id
+
+    @property
+    def address(self) -> str:
+        return self._sandbox.address
+
+    @property
+    def provider(self) -> str:
+        return self._sandbox.provider
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._sandbox.capabilities
+
+    @property
+    def emulated(self) -> frozenset[str]:
+        return self._sandbox.emulated
+
+    @property
+    def native(self) -> object:
+        return self._sandbox.native
+
+    def info(self) -> SandboxInfo:
+        return call(self._sandbox.info)
+
+    def is_running(self) -> bool:
+        return call(self._sandbox.is_running)
+
+    def set_lifetime(self, lifetime: Duration | None) -> SandboxInfo:
+        return call(self._sandbox.set_lifetime, lifetime)
+
+    def kill(self) -> bool:
+        return call(self._sandbox.kill)
+
+    def close(self) -> None:
+        call(self._sandbox.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        call(self._sandbox.__aexit__, kind, error, traceback)
+
+    def run(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: Stdin = None,
+        timeout: Duration | None = None,
+        check: bool = False,
+        on_stdout: Callback | None = None,
+        on_stderr: Callback | None = None,
+        max_output: Size = "16MiB",
+    ) -> CommandResult:
+        return call(
+            self._sandbox.run,
+            cmd,
+            cwd=cwd,
+            env=env,
+            user=user,
+            stdin=stdin,
+            timeout=timeout,
+            check=check,
+            on_stdout=off_loop(on_stdout),
+            on_stderr=off_loop(on_stderr),
+            max_output=max_output,
+        )
+
+    def start(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: bool = False,
+        timeout: Duration | None = None,
+        on_stdout: Callback | None = None,
+        on_stderr: Callback | None = None,
+        max_output: Size = "16MiB",
+    ) -> Process:
+        return Process(
+            call(
+                self._sandbox.start,
+                cmd,
+                cwd=cwd,
+                env=env,
+                user=user,
+                stdin=stdin,
+                timeout=timeout,
+                on_stdout=off_loop(on_stdout),
+                on_stderr=off_loop(on_stderr),
+                max_output=max_output,
+            )
+        )
+
+    def attach(self, pid: int, cursor: int | Cursor = 0) -> Process:
+        return Process(call(self._sandbox.attach, pid, cursor))
+
+    def processes(self) -> builtins.list[ProcessInfo]:
+        return call(self._sandbox.processes)
+
+    def run_code(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        context: str | ContextInfo | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: Duration | None = None,
+        check: bool = False,
+        on_stdout: Callback | None = None,
+        on_stderr: Callback | None = None,
+        on_result: ResultCallback | None = None,
+        on_error: ErrorCallback | None = None,
+    ) -> Execution:
+        return call(
+            self._sandbox.run_code,
+            code,
+            language=language,
+            context=context,
+            env=env,
+            timeout=timeout,
+            check=check,
+            on_stdout=off_loop(on_stdout),
+            on_stderr=off_loop(on_stderr),
+            on_result=off_loop(on_result),
+            on_error=off_loop(on_error),
+        )
+
+    def snapshot(
+        self,
+        name: str | None = None,
+        *,
+        kind: SnapshotKind = "filesystem",
+        expires: Duration | None = None,
+    ) -> Snapshot:
+        return Snapshot(call(self._sandbox.snapshot, name, kind=kind, expires=expires))
