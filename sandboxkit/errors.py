@@ -142,7 +142,7 @@ class SandboxError(Exception):
 
 
 def _rebuild(cls: type[SandboxError], args: tuple[Any, ...], state: dict[str, Any]) -> SandboxError:
-    error = cls.__new__(cls, *args)
+    error = (OSError if issubclass(cls, OSError) else Exception).__new__(cls, *args)
     Exception.__init__(error, *args)
     error.__dict__.update(state)
     return error

@@ -132,6 +132,7 @@ def create_request(target: Target, spec: SandboxSpec, snapshot_id: str | None) -
         env=dict(spec.env),
         workdir=spec.workdir,
         user=spec.user,
+        labels={} if spec.session is None else {"session": spec.session},
         metadata=dict(spec.metadata),
         cpu=resources.cpu,
         memory=resources.memory,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from .errors import ConfigError
 from .layers.emulation import EmulatedFiles
+from .layers.errors import LocatedErrors
 from .layers.ownership import OwnershipLayer
 from .layers.retry import RetryLayer
 from .plugins import load_provider
@@ -24,7 +25,7 @@ def layered(provider: Provider) -> Provider:
     served: Provider = RetryLayer(provider)
     if served.capabilities.commands and not served.capabilities.file_ops:
         served = EmulatedFiles(served)
-    return OwnershipLayer(served)
+    return LocatedErrors(OwnershipLayer(served))
 
 
 def open_provider(name: str, settings: Mapping[str, Any]) -> Provider:

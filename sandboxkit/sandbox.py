@@ -105,6 +105,7 @@ class AsyncSandbox:
         self._created = created
         self._session = session
         self._closed = False
+        self._killed = False
         self._processes: set[AsyncProcess] = set()
         self.files = AsyncFiles(self._use, info.id, lambda: self._info.workdir)
         self.contexts = AsyncContexts(self._use, info.id)
@@ -316,6 +317,7 @@ class AsyncSandbox:
         try:
             return await self._lease.provider.kill(KillRequest(sandbox_id=self.id))
         finally:
+            self._killed = True
             await self._let_go_of_processes()
 
     async def close(self) -> None:
@@ -392,7 +394,7 @@ class AsyncSandbox:
             SandboxNotFoundError: the sandbox has ended.
         """
         request = run_request(self._info, cmd, cwd, env, user, timeout, bound=True)
-        provider = self._use("run", "commands" if user is None else "users")
+        provider = self._use("run", "" if user is None else "users")
         try:
             result = await run_command(
                 provider.start,
@@ -440,7 +442,7 @@ class AsyncSandbox:
         """
         request = run_request(self._info, cmd, cwd, env, user, timeout, bound=False)
         request = replace(request, stdin=stdin)
-        provider = self._use("start", "commands" if user is None else "users")
+        provider = self._use("start", "" if user is None else "users")
         stream = await provider.start(request)
         limit = parse_size(max_output, "max_output")
         return self._followed(
@@ -564,7 +566,13 @@ class AsyncSandbox:
         provider = self._use("snapshot", "snapshots")
         seconds = None if expires is None else parse_duration(expires, "expires")
         info = await provider.snapshot(
-            SnapshotRequest(sandbox_id=self.id, name=name, kind=kind, lifetime=seconds)
+            SnapshotRequest(
+                sandbox_id=self.id,
+                name=name,
+                kind=kind,
+                lifetime=seconds,
+                labels={} if self._session is None else {"session": self._session},
+            )
         )
         return AsyncSnapshot(info, self._target)
 
@@ -572,6 +580,14 @@ class AsyncSandbox:
 
     def _use(self, op: str, capability: str) -> Provider:
         """The provider, if it is open and can do this."""
+        if self._killed:
+            raise SandboxNotFoundError(
+                f"{op}: {self.address} was killed",
+                cause="killed",
+                op=op,
+                provider=self.provider,
+                sandbox_id=self.id,
+            )
         if self._closed:
             raise InvalidRequestError(
                 f"{op}: this object was closed; Sandbox.connect({self.address!r}) opens another",

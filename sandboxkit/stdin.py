@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from .errors import ProcessNotFoundError, TransportError
 from .provider import ProcessStream
@@ -16,6 +16,7 @@ __all__ = ["ByteSource", "Readable", "Stdin", "chunks", "feed"]
 CHUNK = 256 << 10
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A binary file, open for reading."""
 
@@ -46,7 +47,7 @@ async def chunks(source: ByteSource) -> AsyncIterator[bytes]:
     elif isinstance(source, AsyncIterable):
         async for piece in source:
             yield piece
-    elif hasattr(source, "read"):
+    elif isinstance(source, Readable):
         while piece := await _read(source):
             yield piece
     else:
@@ -56,12 +57,12 @@ async def chunks(source: ByteSource) -> AsyncIterator[bytes]:
 
 
 async def _read(file: Readable) -> bytes:
-    piece = await asyncio.to_thread(file.read, CHUNK)
+    # An aiofiles-like file answers with an awaitable, a text file with text.
+    piece: Any = await asyncio.to_thread(file.read, CHUNK)
     if inspect.isawaitable(piece):
         piece = await piece
-    if isinstance(piece, str):
-        return piece.encode()
-    return piece
+    content: bytes = piece.encode() if isinstance(piece, str) else piece
+    return content
 
 
 async def feed(process: ProcessStream, source: ByteSource) -> None:

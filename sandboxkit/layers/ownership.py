@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..errors import CreateTimeoutError, SandboxError
 from ..models import SandboxInfo, SnapshotInfo
-from ..provider import CreateRequest, KillRequest, ListRequest, Provider, SnapshotRequest
+from ..provider import CreateRequest, KillRequest, ListRequest, SnapshotRequest
 from .base import Layer
 
 __all__ = ["OwnershipLayer", "owner", "session_name"]
@@ -45,9 +45,9 @@ def session_name() -> str:
     return _session
 
 
-def ownership_labels(nonce: str, session: str | None, lifetime: float | None) -> dict[str, str]:
+def ownership_labels(nonce: str, lifetime: float | None) -> dict[str, str]:
     """The labels that tell whose a thing is and when it ends."""
-    labels = {"owner": owner(), "session": session or session_name(), "nonce": nonce}
+    labels = {"owner": owner(), "session": session_name(), "nonce": nonce}
     if lifetime is not None:
         labels["expires_at"] = (datetime.now(UTC) + timedelta(seconds=lifetime)).isoformat()
     return labels
@@ -60,21 +60,12 @@ def expired(labels: Mapping[str, str], now: datetime) -> bool:
 
 
 class OwnershipLayer(Layer):
-    """Labels what is created, and makes `create` a transaction.
-
-    Args:
-        inner: the provider below.
-        session: the session's label; the process's own if ``None``.
-    """
-
-    def __init__(self, inner: Provider, session: str | None = None) -> None:
-        super().__init__(inner)
-        self._session = session
+    """Labels what is created, and makes `create` a transaction."""
 
     async def create(self, request: CreateRequest) -> SandboxInfo:
         """Create, labelled; on any failure find what was made by its nonce and kill it."""
-        labels = ownership_labels(request.nonce, self._session, request.lifetime)
-        request = replace(request, labels={**request.labels, **labels})
+        labels = ownership_labels(request.nonce, request.lifetime)
+        request = replace(request, labels={**labels, **request.labels})
         limit = asyncio.timeout(request.create_timeout)
         try:
             async with limit:
@@ -93,8 +84,8 @@ class OwnershipLayer(Layer):
 
     async def snapshot(self, request: SnapshotRequest) -> SnapshotInfo:
         """Snapshot, labelled."""
-        labels = ownership_labels(secrets.token_hex(16), self._session, request.lifetime)
-        return await self.inner.snapshot(replace(request, labels={**request.labels, **labels}))
+        labels = ownership_labels(secrets.token_hex(16), request.lifetime)
+        return await self.inner.snapshot(replace(request, labels={**labels, **request.labels}))
 
     async def _undo(self, nonce: str) -> None:
         task = asyncio.ensure_future(self._kill_by_nonce(nonce))

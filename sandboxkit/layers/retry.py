@@ -43,7 +43,7 @@ def _may_repeat_nonced(error: BaseException) -> bool:
     return _may_repeat(error)
 
 
-_backoff = tenacity.wait_exponential_jitter(initial=0.2, max=LONGEST_WAIT)
+_backoff = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
