@@ -2,7 +2,7 @@
 
 Works inside a running loop (notebooks), from any thread, and after a fork: the child gets a
 loop of its own. Ctrl-C cancels what is being waited for and waits for its clean-up, which is
-what anyio's portal does not do and the reason for this one (docs/decisions/0004).
+what anyio's portal does not do (docs/decisions/0008).
 """
 
 from __future__ import annotations

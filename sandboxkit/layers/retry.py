@@ -56,6 +56,18 @@ def _wait(state: tenacity.RetryCallState) -> float:
 async def _repeat(
     attempt: Callable[[], Awaitable[T]], decide: Callable[[BaseException], bool] = _may_repeat
 ) -> T:
+    try:
+        return await attempt()  # nearly always enough, and then nothing is set up for more
+    except SandboxError as error:
+        if not decide(error):
+            raise
+        failures = [error]
+
+    async def again() -> T:
+        if failures:
+            raise failures.pop()
+        return await attempt()
+
     async for one in tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=_wait,
@@ -63,7 +75,7 @@ async def _repeat(
         reraise=True,
     ):
         with one:
-            return await attempt()
+            return await again()
     raise AssertionError("unreachable: tenacity re-raises")
 
 

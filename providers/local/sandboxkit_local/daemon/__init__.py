@@ -1,0 +1,1 @@
+"""The per-user process that makes, lists and ends sandboxes. Off the data path."""

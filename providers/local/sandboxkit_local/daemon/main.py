@@ -1,0 +1,97 @@
+"""The daemon's beginning and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from sandboxkit.errors import SandboxError
+from sandboxkit_local import codes
+from sandboxkit_local.jail import cgroup, idmap
+from sandboxkit_local.paths import Paths
+
+from .server import Server
+from .service import Service
+from .snapshots import SnapshotStore
+
+__all__ = ["main"]
+
+_log = logging.getLogger(__name__)
+
+_LOG_LIMIT = 1 << 20
+_BACKLOG = 4096
+
+
+def main(state: str, runtime: str, ready_fd: int, idle: float) -> int:
+    """Run the daemon; its exit status.
+
+    Args:
+        state: the state directory, which exists.
+        runtime: where the socket goes; exists too.
+        ready_fd: a pipe that gets ``{}`` once we listen, or the error that keeps us from it.
+        idle: seconds without sandboxes and clients after which to end.
+    """
+    paths = Paths(Path(state), Path(runtime))
+    os.umask(0o077)
+    _open_log(paths.log)
+    held = os.open(paths.runtime / "daemon.alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)  # a predecessor may be about to end
+    try:
+        asyncio.run(_run(paths, ready_fd, idle))
+    except SandboxError as error:
+        _log.error("cannot start: %s", error)
+        with contextlib.suppress(OSError):
+            os.write(ready_fd, json.dumps(codes.to_wire(error)).encode())
+        return 1
+    return 0
+
+
+async def _run(paths: Paths, ready_fd: int, idle: float) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stopping.set)
+    cgroup.remove_leftovers(paths.journal)
+    cgroups = cgroup.detect()
+    if cgroups is not None:
+        digest = hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
+        cgroups.prepare(f"sandboxkit-{digest}", paths.journal)
+    snapshots = SnapshotStore(paths.snapshots)
+    snapshots.load()
+    service = Service(idmap.choose(), cgroups, snapshots)
+    paths.socket.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(paths.socket))
+    listener.listen(_BACKLOG)
+    server = Server(listener, service, idle, stopping.set)
+    _log.info("the daemon runs as process %d", os.getpid())
+    with contextlib.suppress(BrokenPipeError):  # who started us may be gone; others will come
+        os.write(ready_fd, b"{}")
+    os.close(ready_fd)
+    await stopping.wait()
+    _log.info("the daemon ends")
+    paths.socket.unlink(missing_ok=True)
+    server.close()
+    await service.close()
+
+
+def _open_log(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > _LOG_LIMIT:
+            path.replace(path.with_suffix(".log.old"))
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )

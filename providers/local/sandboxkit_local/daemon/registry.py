@@ -1,0 +1,153 @@
+"""What the daemon knows of its sandboxes, living and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sandboxkit.errors import Cause, SandboxError, SandboxNotFoundError, TransportError
+from sandboxkit_local.jail.cgroup import Cgroup
+from sandboxkit_local.peer import Peer
+
+if TYPE_CHECKING:
+    from .zygotes import Zygote
+
+__all__ = ["Registry", "Sandbox"]
+
+_TOMBSTONES = 1000
+
+
+@dataclass(eq=False)
+class Sandbox:
+    """A sandbox from the moment it has an id.
+
+    Attributes:
+        id: its id.
+        info: what clients are told, as JSON; times are epoch seconds.
+        template: the resolved template, for snapshots.
+        slot: its id range.
+        zygote: what it was forked from.
+        control: the connection to its guest.
+        cgroup: its limits, if they need one.
+        pidfd: its first process.
+        ready: done when commands can run in it; or why it could not be made.
+        ended: done when it is verifiably gone.
+        cause: why it was ended, once somebody decided to.
+        guard: ends it if the guest does not.
+        snapshots: those under way, in the order the guest answers.
+    """
+
+    id: str
+    info: dict[str, Any]
+    template: dict[str, Any]
+    slot: int
+    zygote: Zygote
+    ready: asyncio.Future[None]
+    ended: asyncio.Future[None]
+    control: Peer | None = None
+    cgroup: Cgroup | None = None
+    pidfd: int | None = None
+    cause: Cause | None = None
+    guard: asyncio.TimerHandle | None = None
+    snapshots: collections.deque[asyncio.Future[dict[str, Any]]] = field(
+        default_factory=collections.deque
+    )
+
+    @property
+    def expires_at(self) -> float | None:
+        """Epoch seconds, or ``None`` if it has no end."""
+        ends: float | None = self.info["expires_at"]
+        return ends
+
+    def strike(self, cause: Cause) -> None:
+        """Kill everything in it; `ended` says when that is done. The first cause counts."""
+        if self.cause is None:
+            self.cause = cause
+        if self.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def fail(self, error: SandboxError) -> None:
+        """It cannot be made."""
+        if not self.ready.done():
+            self.ready.set_exception(error)
+            self.ready.exception()  # somebody may have stopped waiting; that is no bug
+
+    def verdict(self) -> Cause:
+        """Why it ended, now that it has."""
+        if self.cause is not None:
+            return self.cause
+        if self.cgroup is not None and self.cgroup.had_oom():
+            return "oom"
+        if self.expires_at is not None and time.time() >= self.expires_at - 0.1:
+            return "expired"
+        return "transport"
+
+
+class Registry:
+    """All sandboxes by id and nonce, and why the last thousand ended."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Sandbox] = {}
+        self.nonces: dict[str, Sandbox] = {}
+        self._tombstones: collections.OrderedDict[str, Cause] = collections.OrderedDict()
+
+    def add(self, sandbox: Sandbox) -> None:
+        """A sandbox begins."""
+        self.live[sandbox.id] = sandbox
+        self.nonces[sandbox.info["labels"].get("nonce", sandbox.id)] = sandbox
+
+    def bury(self, sandbox: Sandbox) -> None:
+        """It has ended, verified; let go of all that was its own."""
+        if self.live.pop(sandbox.id, None) is None:
+            return
+        self.nonces.pop(sandbox.info["labels"].get("nonce", sandbox.id), None)
+        cause = sandbox.verdict()
+        self._tombstones[sandbox.id] = cause
+        while len(self._tombstones) > _TOMBSTONES:
+            self._tombstones.popitem(last=False)
+        if sandbox.guard is not None:
+            sandbox.guard.cancel()
+        if sandbox.control is not None:
+            sandbox.control.close()
+        if sandbox.pidfd is not None:
+            os.close(sandbox.pidfd)
+            sandbox.pidfd = None
+        sandbox.fail(TransportError("the sandbox died while it was made", outcome="not_started"))
+        for pending in sandbox.snapshots:
+            if not pending.done():
+                pending.set_result({"ok": False, "error": "the sandbox ended"})
+        if not sandbox.ended.done():
+            sandbox.ended.set_result(None)
+
+    def get(self, sandbox_id: str) -> Sandbox:
+        """A sandbox that can be used.
+
+        Raises:
+            SandboxNotFoundError: there is none, or no longer; with the cause.
+        """
+        sandbox = self.live.get(sandbox_id)
+        if sandbox is not None and sandbox.ready.done() and sandbox.cause is None:
+            return sandbox
+        cause = sandbox.cause if sandbox is not None else self._tombstones.get(sandbox_id)
+        known = f"it ended: {cause}" if cause else "it never was, or ended long ago"
+        raise SandboxNotFoundError(
+            f"there is no sandbox {sandbox_id}; {known}", cause=cause, sandbox_id=sandbox_id
+        )
+
+    def matching(self, labels: dict[str, str], metadata: dict[str, str]) -> list[Sandbox]:
+        """The usable sandboxes that carry all of these, oldest first."""
+        return [
+            sandbox
+            for sandbox in self.live.values()
+            if sandbox.ready.done()
+            and sandbox.cause is None
+            and labels.items() <= sandbox.info["labels"].items()
+            and metadata.items() <= sandbox.info["metadata"].items()
+        ]

@@ -1,0 +1,235 @@
+"""The daemon's socket: who may speak to it, and what they may ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sandboxkit.errors import InvalidRequestError, SandboxError
+from sandboxkit_local import codes, wire
+from sandboxkit_local.peer import Peer
+
+from .registry import Sandbox
+from .service import Service
+
+__all__ = ["Server"]
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 100
+"""Records per reply, so that it fits a packet."""
+
+Reply = tuple[dict[str, Any], list[socket.socket]]
+
+
+class Server:
+    """Accepts clients of our own user, and ends when it has been idle for long.
+
+    Args:
+        listener: the listening socket.
+        service: what does the work.
+        idle: seconds without sandboxes and clients after which to end.
+        stop: called then, or when a client asks for it.
+    """
+
+    def __init__(
+        self, listener: socket.socket, service: Service, idle: float, stop: Callable[[], None]
+    ) -> None:
+        self._listener = listener
+        self._service = service
+        self._idle = idle
+        self._stop = stop
+        self._clients: set[_Client] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(listener, self._accept)
+        self._rest()
+
+    def close(self) -> None:
+        """Accept nobody any more and let go of those who are there."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        for client in list(self._clients):
+            client.drop()
+
+    def gone(self, client: _Client) -> None:
+        """A client has left."""
+        self._clients.discard(client)
+        self._rest()
+
+    def stop(self) -> None:
+        """End the daemon, and every sandbox with it."""
+        self._stop()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:
+            _log.warning("a client could not be accepted: %s", error)
+            return
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        _, user, _ = struct.unpack("3i", credentials)
+        if user != os.getuid():
+            _log.warning("a client of user %d was turned away", user)
+            sock.close()
+            return
+        self._clients.add(_Client(sock, self._service, self))
+
+    def _rest(self) -> None:
+        """Begin to count idle time, once there are no clients."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._idle, self._idled)
+
+    def _idled(self) -> None:
+        if self._clients or self._service.registry.live:
+            self._rest()
+        else:
+            self._stop()
+
+
+class _Client:
+    """One connected client. What it has begun and not got hold of dies with it."""
+
+    def __init__(self, sock: socket.socket, service: Service, server: Server) -> None:
+        self._service = service
+        self._server = server
+        self._creating: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._offered: dict[str, Sandbox] = {}
+        self._peer = Peer(sock, self._message, self._ended)
+        self._handlers: dict[str, Callable[[dict[str, Any]], Awaitable[Reply]]] = {
+            "connect": self._connect,
+            "create": self._create,
+            "delete_snapshot": self._delete_snapshot,
+            "find": self._find,
+            "kill": self._kill,
+            "list": self._list,
+            "list_snapshots": self._list_snapshots,
+            "ping": self._ping,
+            "shutdown": self._shutdown,
+            "snapshot": self._snapshot,
+        }
+
+    def drop(self) -> None:
+        """Hang up."""
+        self._peer.close()
+        self._abandon()
+
+    # -- the connection -----------------------------------------------------------------------
+
+    def _message(self, message: dict[str, Any], fds: list[int]) -> None:
+        wire.close_all(fds)  # clients have none to give
+        do = message.get("do")
+        if do == "accept":
+            self._offered.pop(str(message.get("sandbox")), None)
+        elif do == "abandon":
+            task = self._creating.get(str(message.get("nonce")))
+            if task is not None:
+                task.cancel()
+        elif do in self._handlers and isinstance(message.get("id"), int):
+            task = asyncio.get_running_loop().create_task(self._answer(message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            if do == "create":
+                nonce = str(message.get("nonce"))
+                self._creating[nonce] = task
+                task.add_done_callback(lambda _: self._creating.pop(nonce, None))
+        else:
+            self._ended(wire.Garbage("an unknown request"))
+            self._peer.close()
+
+    def _ended(self, error: Exception | None) -> None:
+        if isinstance(error, wire.Garbage):
+            _log.warning("a client was dropped: %s", error)
+            refusal = codes.to_wire(InvalidRequestError(str(error)))
+            try:
+                self._peer.send({"error": refusal})
+            except (ConnectionError, wire.Garbage):
+                _log.info("and did not wait to hear why")
+        self._abandon()
+
+    def _abandon(self) -> None:
+        for task in self._creating.values():
+            task.cancel()
+        for sandbox in self._offered.values():
+            sandbox.strike("killed")
+        self._offered.clear()
+        self._server.gone(self)
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        number = message["id"]
+        sockets: list[socket.socket] = []
+        try:
+            try:
+                result, sockets = await self._handlers[message["do"]](message)
+                reply = {"id": number, "result": result}
+            except SandboxError as error:
+                reply = {"id": number, "error": codes.to_wire(error)}
+            except (KeyError, TypeError, ValueError) as error:
+                _log.exception("a request failed: %s", message["do"])
+                what = InvalidRequestError(f"a malformed request: {type(error).__name__}")
+                reply = {"id": number, "error": codes.to_wire(what)}
+            self._peer.send(reply, [sock.fileno() for sock in sockets])
+        except (ConnectionError, wire.Garbage) as error:
+            _log.info("a reply could not be delivered: %s", error)
+            self._abandon()
+        finally:
+            for sock in sockets:
+                sock.close()
+
+    # -- requests -----------------------------------------------------------------------------
+
+    async def _create(self, message: dict[str, Any]) -> Reply:
+        sandbox, connection = await self._service.create(message)
+        if self._peer.closed:
+            connection.close()
+            sandbox.strike("killed")
+            raise ConnectionResetError("the client is gone")
+        self._offered[sandbox.id] = sandbox
+        return {"info": sandbox.info}, [connection]
+
+    async def _connect(self, message: dict[str, Any]) -> Reply:
+        return {}, [self._service.connect(str(message["sandbox"]))]
+
+    async def _find(self, message: dict[str, Any]) -> Reply:
+        return {"info": self._service.registry.get(str(message["sandbox"])).info}, []
+
+    async def _kill(self, message: dict[str, Any]) -> Reply:
+        return {"killed": await self._service.kill(str(message["sandbox"]))}, []
+
+    async def _list(self, message: dict[str, Any]) -> Reply:
+        found = self._service.registry.matching(message["labels"], message["metadata"])
+        return _page([sandbox.info for sandbox in found], message)
+
+    async def _snapshot(self, message: dict[str, Any]) -> Reply:
+        return {"info": await self._service.snapshot(message)}, []
+
+    async def _list_snapshots(self, message: dict[str, Any]) -> Reply:
+        return _page(self._service.snapshots.list(message["labels"]), message)
+
+    async def _delete_snapshot(self, message: dict[str, Any]) -> Reply:
+        return {"deleted": self._service.snapshots.delete(str(message["snapshot"]))}, []
+
+    async def _ping(self, message: dict[str, Any]) -> Reply:
+        registry = self._service.registry
+        return {"pid": os.getpid(), "sandboxes": len(registry.live)}, []
+
+    async def _shutdown(self, message: dict[str, Any]) -> Reply:
+        self._server.stop()
+        return {}, []
+
+
+def _page(records: list[dict[str, Any]], message: dict[str, Any]) -> Reply:
+    """The records after the one the client has got last."""
+    after = message.get("after")
+    position = next((i + 1 for i, record in enumerate(records) if record["id"] == after), 0)
+    page = records[position : position + _PAGE]
+    more = position + _PAGE < len(records)
+    return {"items": page, "more": more}, []

@@ -1,0 +1,376 @@
+"""What the daemon does: making, finding and ending sandboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import select
+import socket
+import time
+from typing import Any
+
+from sandboxkit.errors import (
+    ProviderUnavailableError,
+    SandboxError,
+    TransportError,
+    UnsupportedError,
+)
+from sandboxkit_local import codes, wire
+from sandboxkit_local.jail.cgroup import Cgroups, Limits
+from sandboxkit_local.jail.idmap import IdMap
+from sandboxkit_local.peer import Peer
+
+from .registry import Registry, Sandbox
+from .slots import Slots
+from .snapshots import SnapshotStore
+from .zygotes import Zygotes
+
+__all__ = ["Service"]
+
+_log = logging.getLogger(__name__)
+
+GUARD = 2.0
+"""Seconds after a sandbox's end at which it is killed if it has not ended itself."""
+
+_LONGEST_TIMER = 86_400.0
+
+
+class Service:
+    """The operations, whoever asks for them.
+
+    Args:
+        ids: how host ids are given out.
+        cgroups: where limits can be set, if anywhere.
+        snapshots: where snapshots are kept.
+    """
+
+    def __init__(self, ids: IdMap, cgroups: Cgroups | None, snapshots: SnapshotStore) -> None:
+        self.registry = Registry()
+        self.snapshots = snapshots
+        self.zygotes = Zygotes(ids)
+        self._ids = ids
+        self._cgroups = cgroups
+        self._slots = Slots(ids.slots)
+
+    # -- making -------------------------------------------------------------------------------
+
+    async def create(self, message: dict[str, Any]) -> tuple[Sandbox, socket.socket]:
+        """Make a sandbox, or find the one this nonce has made already.
+
+        Returns:
+            The sandbox, ready, and a connection to its guest.
+
+        Raises:
+            SandboxError: it cannot be made; nothing is left of it.
+        """
+        known = self.registry.nonces.get(message["nonce"])
+        if known is not None:
+            await asyncio.shield(known.ready)
+            return known, self.connect(known.id)
+        limits = Limits(**message["limits"])
+        self._check(limits)
+        template, archive = message["template"], None
+        if message["snapshot"] is not None:
+            record = self.snapshots.get(message["snapshot"])
+            template = template or record["template"]
+            archive = self.snapshots.open(message["snapshot"])
+        try:
+            zygote = await self.zygotes.get(template)
+            sandbox = self._begin(message, template, zygote)
+            try:
+                connection = await self._make(sandbox, message, limits, archive)
+            except BaseException:
+                await self._undo(sandbox)
+                raise
+        finally:
+            if archive is not None:
+                os.close(archive)
+        return sandbox, connection
+
+    def _check(self, limits: Limits) -> None:
+        missing = set(limits.controllers()) - self.limits()
+        # Processes are bounded without a control group too, if less exactly.
+        for name in sorted(missing - {"pids"}):
+            raise UnsupportedError(
+                f"{name} cannot be limited here: there are no writable control groups",
+                capability=f"limit_{name}",
+                hint="sandboxkit doctor local",
+            )
+
+    def limits(self) -> frozenset[str]:
+        """Which limits control groups enforce here."""
+        return self._cgroups.controllers if self._cgroups is not None else frozenset()
+
+    def _begin(self, message: dict[str, Any], template: dict[str, Any], zygote: Any) -> Sandbox:
+        loop = asyncio.get_running_loop()
+        now, lifetime = time.time(), message["agent"]["lifetime"]
+        info = {
+            **message["info"],
+            "id": secrets.token_hex(6),
+            "template": template["name"],
+            "created_at": now,
+            "expires_at": None if lifetime is None else now + lifetime,
+        }
+        sandbox = Sandbox(
+            id=info["id"],
+            info=info,
+            template=template,
+            slot=self._slots.take(),
+            zygote=zygote,
+            ready=loop.create_future(),
+            ended=loop.create_future(),
+        )
+        info["labels"].setdefault("nonce", message["nonce"])
+        self.registry.add(sandbox)
+        return sandbox
+
+    async def _make(
+        self, sandbox: Sandbox, message: dict[str, Any], limits: Limits, archive: int | None
+    ) -> socket.socket:
+        control, guest_control = wire.pair()
+        connection, guest_connection = socket.socketpair()
+        sandbox.control = Peer(
+            control,
+            lambda said, fds: self._guest_said(sandbox, said, fds),
+            lambda error: self._guest_hung_up(sandbox, error),
+        )
+        roles = [("control", guest_control.detach()), ("connection", guest_connection.detach())]
+        feeding: asyncio.Task[None] | None = None
+        try:
+            enforced = self._enforced(limits)
+            if enforced.controllers() and self._cgroups is not None:
+                sandbox.cgroup = self._cgroups.make(sandbox.id, enforced)
+                roles += [("cgroup", fd) for fd in sandbox.cgroup.open()]
+            if archive is not None:
+                reading, writing = os.pipe()
+                roles.append(("snapshot", reading))
+                feeding = asyncio.create_task(asyncio.to_thread(_feed, os.dup(archive), writing))
+            order = {
+                "do": "spawn",
+                "id": sandbox.id,
+                "slot": sandbox.slot,
+                "hostname": message["hostname"] or sandbox.id,
+                "disk": message["disk"],
+                "pids": message["pids"],
+                "agent": message["agent"],
+                "fds": [role for role, _ in roles],
+            }
+            sandbox.zygote.spawn(
+                order,
+                [fd for _, fd in roles],
+                lambda said, fds: self._zygote_said(sandbox, said, fds),
+            )
+        except (OSError, wire.Garbage) as error:
+            connection.close()
+            if isinstance(error, SandboxError):
+                raise
+            raise TransportError(
+                f"the sandbox could not be made: {error}", outcome="not_started"
+            ) from error
+        finally:
+            wire.close_all(fd for _, fd in roles)
+        try:
+            await asyncio.shield(sandbox.ready)
+            if feeding is not None:
+                await feeding
+        except BaseException:
+            connection.close()
+            raise
+        self._guard(sandbox)
+        return connection
+
+    def _enforced(self, limits: Limits) -> Limits:
+        within = {name: getattr(limits, name) for name in limits.controllers()}
+        return Limits(**{name: value for name, value in within.items() if name in self.limits()})
+
+    async def _undo(self, sandbox: Sandbox) -> None:
+        sandbox.strike("killed")
+        if not sandbox.ended.done() and not sandbox.zygote.knows(sandbox.id):
+            self._bury(sandbox)  # it was never begun
+        await asyncio.shield(sandbox.ended)
+
+    # -- what others say ----------------------------------------------------------------------
+
+    def _zygote_said(self, sandbox: Sandbox, message: dict[str, Any], fds: list[int]) -> None:
+        event = message["event"]
+        if event == "spawned" and fds:
+            sandbox.pidfd = fds.pop()
+            if sandbox.cause is not None:  # ended before we knew how
+                sandbox.strike(sandbox.cause)
+        elif event == "failed":
+            sandbox.fail(_failure(message))
+            self._bury(sandbox)
+        elif event == "ended":
+            if sandbox.control is not None:
+                sandbox.control.drain()
+            if not sandbox.ready.done():
+                _log.warning("sandbox %s died early: %s", sandbox.id, message.get("status"))
+            self._ended(sandbox)
+        wire.close_all(fds)
+
+    def _ended(self, sandbox: Sandbox) -> None:
+        """Its first process was reaped, or its zygote died, which kills it in a moment."""
+        if sandbox.pidfd is None or select.select([sandbox.pidfd], [], [], 0)[0]:
+            self._bury(sandbox)
+            return
+        loop, pidfd = asyncio.get_running_loop(), sandbox.pidfd
+
+        def gone() -> None:
+            loop.remove_reader(pidfd)
+            self._bury(sandbox)
+
+        loop.add_reader(pidfd, gone)
+
+    def _bury(self, sandbox: Sandbox) -> None:
+        if sandbox.id not in self.registry.live:
+            return
+        self.registry.bury(sandbox)
+        self._slots.give_back(sandbox.slot)
+        if sandbox.cgroup is not None and not sandbox.cgroup.remove():
+            _log.warning("the control group of sandbox %s is still in use", sandbox.id)
+
+    def _guest_said(self, sandbox: Sandbox, message: dict[str, Any], fds: list[int]) -> None:
+        wire.close_all(fds)  # a guest has none to give
+        event = message.get("event")
+        if event == "ready" and not sandbox.ready.done():
+            sandbox.ready.set_result(None)
+        elif event == "failed" and not sandbox.ready.done():
+            sandbox.fail(_failure(message))
+            sandbox.strike("transport")
+        elif event == "lifetime":
+            lifetime = message.get("lifetime")
+            if lifetime is None or isinstance(lifetime, (int, float)):
+                self._set_end(sandbox, lifetime)
+        elif event == "ending" and message.get("reason") == "lifetime":
+            sandbox.cause = sandbox.cause or "expired"
+        elif event == "snapshot" and sandbox.snapshots:
+            pending = sandbox.snapshots.popleft()
+            if not pending.done():
+                pending.set_result(message)
+
+    def _guest_hung_up(self, sandbox: Sandbox, error: Exception | None) -> None:
+        if error is not None and not isinstance(error, ConnectionError):
+            _log.warning("sandbox %s does not keep the protocol: %s", sandbox.id, error)
+            sandbox.strike("transport")
+
+    # -- lifetime -----------------------------------------------------------------------------
+
+    def _set_end(self, sandbox: Sandbox, lifetime: float | None) -> None:
+        sandbox.info["expires_at"] = None if lifetime is None else time.time() + lifetime
+        self._guard(sandbox)
+
+    def _guard(self, sandbox: Sandbox) -> None:
+        if sandbox.guard is not None:
+            sandbox.guard.cancel()
+            sandbox.guard = None
+        if sandbox.expires_at is None or sandbox.id not in self.registry.live:
+            return
+        left = sandbox.expires_at + GUARD - time.time()
+        loop = asyncio.get_running_loop()
+        if left <= 0:
+            sandbox.strike("expired")
+        else:
+            sandbox.guard = loop.call_later(min(left, _LONGEST_TIMER), self._guard, sandbox)
+
+    # -- living sandboxes ---------------------------------------------------------------------
+
+    def connect(self, sandbox_id: str) -> socket.socket:
+        """A new connection to a guest.
+
+        Raises:
+            SandboxNotFoundError: there is no such sandbox, or no longer.
+            TransportError: its guest does not listen.
+        """
+        sandbox = self.registry.get(sandbox_id)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._tell(sandbox, {"do": "connect"}, theirs.fileno())
+            except TransportError:
+                ours.close()
+                raise
+        return ours
+
+    async def kill(self, sandbox_id: str) -> bool:
+        """End a sandbox; true if it was there. Returns when it is gone, all of it."""
+        sandbox = self.registry.live.get(sandbox_id)
+        if sandbox is None:
+            return False
+        first = sandbox.cause is None
+        sandbox.strike("killed")
+        await asyncio.shield(sandbox.ended)
+        return first
+
+    async def snapshot(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Save a sandbox's files.
+
+        Returns:
+            The snapshot's record.
+
+        Raises:
+            SandboxNotFoundError: there is no such sandbox, or no longer.
+            InvalidRequestError: the owner has a snapshot of this name.
+            TransportError: it failed; nothing was kept.
+        """
+        sandbox = self.registry.get(message["sandbox"])
+        reading, writing = os.pipe()
+        done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        try:
+            self._tell(sandbox, {"do": "snapshot"}, writing)
+        except TransportError:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        sandbox.snapshots.append(done)
+        try:
+            return await self.snapshots.take(
+                reading,
+                done,
+                name=message["name"],
+                labels=message["labels"],
+                lifetime=message["lifetime"],
+                template=sandbox.template,
+            )
+        except OSError as error:
+            if isinstance(error, SandboxError):
+                raise
+            raise TransportError(f"the snapshot failed: {error}", outcome="not_started") from error
+
+    def _tell(self, sandbox: Sandbox, message: dict[str, Any], fd: int) -> None:
+        assert sandbox.control is not None
+        try:
+            sandbox.control.send(message, [fd])
+        except ConnectionError as error:
+            raise TransportError("the guest does not listen", sandbox_id=sandbox.id) from error
+
+    async def close(self) -> None:
+        """End everything."""
+        for sandbox in list(self.registry.live.values()):
+            sandbox.strike("killed")
+        await self.zygotes.kill_all()
+        await asyncio.gather(*(s.ended for s in list(self.registry.live.values())))
+        if self._cgroups is not None:
+            self._cgroups.close()
+
+
+def _failure(message: dict[str, Any]) -> SandboxError:
+    if "code" in message:
+        return codes.from_wire(message)
+    return ProviderUnavailableError(
+        f"the sandbox could not be made: {message.get('message')}", hint="sandboxkit doctor local"
+    )
+
+
+def _feed(source: int, pipe: int) -> None:
+    """Copy a file into a pipe, closing both. A reader that dies ends it early."""
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            while os.sendfile(pipe, source, None, 1 << 20):
+                pass
+    finally:
+        os.close(source)
+        os.close(pipe)

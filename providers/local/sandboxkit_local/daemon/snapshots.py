@@ -1,0 +1,182 @@
+"""Snapshots on disk: a tar file, which the guest streams, and a JSON file, which makes it valid."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+from sandboxkit.errors import InvalidRequestError, SnapshotNotFoundError
+
+__all__ = ["SnapshotStore"]
+
+_log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+_LONGEST_TIMER = 86_400.0  # seconds; a timer is set again then, so that no clock drifts far
+
+
+class SnapshotStore:
+    """The snapshots in one directory.
+
+    Args:
+        directory: where they are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._snapshots: dict[str, dict[str, Any]] = {}
+        self._taking: set[tuple[str, str]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def load(self) -> None:
+        """Read what is there; remove what a predecessor left unfinished, and what has expired."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        for path in sorted(self._directory.glob("*.json")):
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                self._snapshots[record["id"]] = record
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                _log.warning("%s is no snapshot: %s", path, error)
+        for path in self._directory.iterdir():
+            if path.name.split(".")[0] not in self._snapshots:
+                path.unlink()
+        for record in list(self._snapshots.values()):
+            self._arm(record)
+
+    def list(self, labels: dict[str, str]) -> list[dict[str, Any]]:
+        """Those that carry all of these labels, oldest first."""
+        found = [r for r in self._snapshots.values() if labels.items() <= r["labels"].items()]
+        return sorted(found, key=lambda record: float(record["created_at"]))
+
+    def get(self, snapshot_id: str) -> dict[str, Any]:
+        """One of them.
+
+        Raises:
+            SnapshotNotFoundError: there is none of this id.
+        """
+        record = self._snapshots.get(snapshot_id)
+        if record is None:
+            raise SnapshotNotFoundError(f"there is no snapshot {snapshot_id}")
+        return record
+
+    def delete(self, snapshot_id: str) -> bool:
+        """Delete one; true if it was there. Sandboxes being restored from it are not disturbed."""
+        record = self._snapshots.pop(snapshot_id, None)
+        timer = self._timers.pop(snapshot_id, None)
+        if timer is not None:
+            timer.cancel()
+        for suffix in (".json", ".tar"):
+            (self._directory / (snapshot_id + suffix)).unlink(missing_ok=True)
+        return record is not None
+
+    async def take(
+        self, stream: int, done: asyncio.Future[dict[str, Any]], **fields: Any
+    ) -> dict[str, Any]:
+        """Store what comes through a pipe.
+
+        Args:
+            stream: the read end; closed here.
+            done: what the guest says once it has written everything.
+            fields: ``name``, ``labels``, ``lifetime`` (seconds) and ``template``.
+
+        Returns:
+            The record.
+
+        Raises:
+            InvalidRequestError: the owner has a snapshot of this name.
+            OSError: the guest or the disk failed; nothing is left.
+        """
+        name, labels, lifetime = fields["name"], fields["labels"], fields["lifetime"]
+        key = (labels.get("owner", ""), name)
+        try:
+            if name is not None:
+                self._check_name(key)
+                self._taking.add(key)
+            snapshot_id = secrets.token_hex(8)
+            partial = self._directory / f"{snapshot_id}.partial"
+            try:
+                size = await asyncio.to_thread(_store, stream, partial)
+                answer = await done
+                if not answer.get("ok"):
+                    raise OSError(f"the guest failed: {answer.get('error')}")
+                now = time.time()
+                record = {
+                    "id": snapshot_id,
+                    "name": name,
+                    "created_at": now,
+                    "expires_at": None if lifetime is None else now + lifetime,
+                    "size": size,
+                    "labels": labels,
+                    "template": fields["template"],
+                }
+                await asyncio.to_thread(self._finish, partial, record)
+            finally:
+                partial.unlink(missing_ok=True)
+        finally:
+            self._taking.discard(key)
+            with contextlib.suppress(OSError):
+                os.close(stream)
+        self._snapshots[snapshot_id] = record
+        self._arm(record)
+        return record
+
+    def open(self, snapshot_id: str) -> int:
+        """A descriptor of its tar file.
+
+        Raises:
+            SnapshotNotFoundError: there is none of this id.
+        """
+        self.get(snapshot_id)
+        try:
+            return os.open(self._directory / f"{snapshot_id}.tar", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise SnapshotNotFoundError(f"the files of snapshot {snapshot_id} are gone") from error
+
+    def _check_name(self, key: tuple[str, str]) -> None:
+        owner, name = key
+        taken = any(
+            record["name"] == name and record["labels"].get("owner", "") == owner
+            for record in self._snapshots.values()
+        )
+        if taken or key in self._taking:
+            raise InvalidRequestError(
+                f"there is a snapshot named {name!r} already",
+                hint="delete it, or take another name",
+            )
+
+    def _finish(self, partial: Path, record: dict[str, Any]) -> None:
+        base = self._directory / record["id"]
+        partial.rename(base.with_suffix(".tar"))
+        draft = base.with_suffix(".draft")
+        draft.write_text(json.dumps(record), encoding="utf-8")
+        draft.rename(base.with_suffix(".json"))
+
+    def _arm(self, record: dict[str, Any]) -> None:
+        if record["expires_at"] is None:
+            return
+        left = record["expires_at"] - time.time()
+        if left <= 0:
+            self.delete(record["id"])
+            return
+        wait = min(left, _LONGEST_TIMER)
+        loop = asyncio.get_running_loop()
+        self._timers[record["id"]] = loop.call_later(wait, self._arm, record)
+
+
+def _store(stream: int, path: Path) -> int:
+    """Write a stream to a new file; returns its size in bytes."""
+    size = 0
+    with open(path, "xb") as file:
+        while chunk := os.read(stream, _CHUNK):
+            file.write(chunk)
+            size += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return size

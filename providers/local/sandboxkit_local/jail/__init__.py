@@ -1,0 +1,1 @@
+"""What keeps a sandbox in: namespaces, ids, mounts, capabilities, system calls, limits."""

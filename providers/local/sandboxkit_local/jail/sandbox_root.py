@@ -1,0 +1,139 @@
+"""The root directory of one sandbox, mounted by its first process with the zygote's rights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .syscalls import (
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_REC,
+    mount,
+    pivot_here,
+    set_mount_attributes,
+)
+from .template_root import INTERNAL
+
+__all__ = ["Masks", "Mounted", "enter"]
+
+_LAYER = INTERNAL + "/layer"
+_ROOT = INTERNAL + "/root"
+_TTY_GROUP = 5
+_BYTES_PER_INODE = 16_384
+_SHARED_MEMORY = 256 << 20
+
+_HIDDEN_FILES = ("kcore", "keys", "key-users", "latency_stats", "sysrq-trigger", "timer_list")
+_HIDDEN_DIRECTORIES = ("acpi", "asound", "scsi")
+_READ_ONLY = ("bus", "fs", "irq", "sys")
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Which of the paths below ``/proc`` that a sandbox must not see or write exist here."""
+
+    files: tuple[str, ...]
+    directories: tuple[str, ...]
+    read_only: tuple[str, ...]
+
+    @classmethod
+    def look(cls) -> Masks:
+        """As found below ``/proc`` now."""
+        return cls(
+            *(
+                tuple(name for name in names if os.path.exists(f"/proc/{name}"))
+                for names in (_HIDDEN_FILES, _HIDDEN_DIRECTORIES, _READ_ONLY)
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """What is still needed once the root is the sandbox's.
+
+    Attributes:
+        upper: a descriptor of the directory that holds all the sandbox's changes.
+        proc_sys: a descriptor of ``/proc/sys`` as it is below the read-only mount.
+    """
+
+    upper: int
+    proc_sys: int
+
+
+def enter(
+    *,
+    skeleton: str,
+    binds: Sequence[str],
+    masks: Masks,
+    owner: int,
+    disk: int,
+    tty_group: bool,
+    fill: Callable[[int], None] | None,
+) -> Mounted:
+    """Mount everything and pivot into it.
+
+    Args:
+        skeleton: the overlay's lower directory.
+        binds: the template's directories.
+        masks: what to hide below ``/proc``.
+        owner: the sandbox's first id, in the namespace we are still in.
+        disk: bytes that may be written.
+        tty_group: whether the sandbox has a group 5 for terminals.
+        fill: puts a snapshot's files into the upper directory, given its descriptor, before it is
+            mounted.
+    """
+    inodes = max(16_384, disk // _BYTES_PER_INODE)
+    options = f"size={disk},nr_inodes={inodes},mode=0700"
+    mount("tmpfs", _LAYER, "tmpfs", MS_NOSUID | MS_NODEV, options)
+    for name in ("upper", "work"):
+        os.mkdir(f"{_LAYER}/{name}", 0o755)
+    os.chown(f"{_LAYER}/upper", owner, owner)
+    upper = os.open(f"{_LAYER}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if fill is not None:
+        fill(upper)
+    lower = f"{skeleton}:{INTERNAL}/copies"
+    layers = f"lowerdir={lower},upperdir={_LAYER}/upper,workdir={_LAYER}/work,userxattr"
+    mount("overlay", _ROOT, "overlay", MS_NOSUID | MS_NODEV, layers)
+    for path in (*binds, "/dev"):
+        mount(path, _ROOT + path, None, MS_BIND | MS_REC)
+    _devices(disk, owner, tty_group=tty_group)
+    proc_sys = _proc(masks)
+    os.chdir(_ROOT)
+    pivot_here()
+    return Mounted(upper, proc_sys)
+
+
+def _devices(disk: int, owner: int, *, tty_group: bool) -> None:
+    group = f",gid={owner + _TTY_GROUP}" if tty_group else ""
+    mount(
+        "devpts",
+        _ROOT + "/dev/pts",
+        "devpts",
+        MS_NOSUID | MS_NOEXEC,
+        f"newinstance,ptmxmode=0666,mode=0620{group}",
+    )
+    size = min(disk, _SHARED_MEMORY)
+    options = f"size={size},nr_inodes=16384,mode=1777,uid={owner},gid={owner}"
+    mount("tmpfs", _ROOT + "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+
+
+def _proc(masks: Masks) -> int:
+    proc = _ROOT + "/proc"
+    mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    proc_sys = os.open(proc + "/sys", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in masks.files:
+        mount("/dev/null", f"{proc}/{name}", None, MS_BIND)
+    for name in masks.directories:
+        mount(INTERNAL + "/empty", f"{proc}/{name}", None, MS_BIND)
+    hardened = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    for name in masks.read_only:
+        mount(f"{proc}/{name}", f"{proc}/{name}", None, MS_BIND | MS_REC)
+        set_mount_attributes(f"{proc}/{name}", hardened)
+    return proc_sys

@@ -1,0 +1,247 @@
+"""Sandboxes made of Linux namespaces on this machine."""
+
+# ruff: noqa: D102 - what a method of the base class does is said there
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sandboxkit.errors import InvalidRequestError, SandboxError, UnsupportedError
+from sandboxkit.guest.provider import GuestProvider
+from sandboxkit.models import SandboxInfo, SnapshotInfo
+from sandboxkit.provider import (
+    CreateRequest,
+    ListRequest,
+    ProviderSettings,
+    SnapshotIdRequest,
+    SnapshotListRequest,
+    SnapshotRequest,
+)
+
+from . import CAPABILITIES, paths, template
+from .client import DaemonClient
+from .jail import cgroup, idmap, limits
+
+__all__ = ["LocalProvider"]
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_ACCOUNTS = {"root": (0, 0, "/root"), "user": (1000, 1000, "/home/user")}
+_SHELL = "/bin/bash -c"
+
+
+class LocalProvider(GuestProvider):
+    """Sandboxes of this user, on this machine, kept by a daemon that is started when needed.
+
+    Attributes:
+        capabilities: narrower on an instance, where this user cannot have it all.
+    """
+
+    name = "local"
+    capabilities = CAPABILITIES
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        self._daemon = DaemonClient(paths.locate())
+        self._fresh: dict[str, socket.socket] = {}
+        groups = cgroup.detect()
+        controllers = groups.controllers if groups is not None else frozenset()
+        self._single = idmap.choose().kind == "single"
+        self.capabilities = replace(
+            CAPABILITIES,
+            users=not self._single,
+            limit_cpu="cpu" in controllers,
+            limit_memory="memory" in controllers,
+        )
+
+    # -- lifecycle ----------------------------------------------------------------------------
+
+    async def boot(self, request: CreateRequest) -> SandboxInfo:
+        message = self._order(request)
+        try:
+            result, fds = await self._daemon.ask("create", **message)
+        except asyncio.CancelledError:
+            with contextlib.suppress(SandboxError):
+                await self._daemon.tell("abandon", nonce=request.nonce)
+            raise
+        info = _sandbox_info(result["info"])
+        self._fresh[info.id] = socket.socket(fileno=fds[0])
+        await self._daemon.tell("accept", sandbox=info.id)
+        return info
+
+    async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
+        sock = self._fresh.pop(sandbox_id, None)
+        if sock is None:
+            _, fds = await self._daemon.ask("connect", sandbox=sandbox_id)
+            sock = socket.socket(fileno=fds[0])
+        loop = asyncio.get_running_loop()
+        return await loop.create_unix_connection(factory, sock=sock)
+
+    async def destroy(self, sandbox_id: str) -> bool:
+        fresh = self._fresh.pop(sandbox_id, None)
+        if fresh is not None:
+            fresh.close()
+        result, _ = await self._daemon.ask("kill", sandbox=sandbox_id)
+        return bool(result["killed"])
+
+    async def find(self, sandbox_id: str) -> SandboxInfo:
+        result, _ = await self._daemon.ask("find", sandbox=sandbox_id)
+        return _sandbox_info(result["info"])
+
+    async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
+        if request.state == "paused":
+            return
+        labels, metadata = dict(request.labels), dict(request.metadata)
+        async for item in self._daemon.pages("list", labels=labels, metadata=metadata):
+            yield _sandbox_info(item)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self._daemon.close()
+        fresh, self._fresh = self._fresh, {}
+        for sock in fresh.values():
+            sock.close()
+
+    # -- snapshots ----------------------------------------------------------------------------
+
+    async def snapshot(self, request: SnapshotRequest) -> SnapshotInfo:
+        if request.kind != "filesystem":
+            raise UnsupportedError(
+                "the local provider cannot save memory", capability="snapshots", provider=self.name
+            )
+        result, _ = await self._daemon.ask(
+            "snapshot",
+            sandbox=request.sandbox_id,
+            name=request.name,
+            lifetime=request.lifetime,
+            labels=dict(request.labels),
+        )
+        return _snapshot_info(result["info"])
+
+    async def list_snapshots(self, request: SnapshotListRequest) -> AsyncIterator[SnapshotInfo]:
+        async for item in self._daemon.pages("list_snapshots", labels=dict(request.labels)):
+            yield _snapshot_info(item)
+
+    async def delete_snapshot(self, request: SnapshotIdRequest) -> bool:
+        result, _ = await self._daemon.ask("delete_snapshot", snapshot=request.snapshot_id)
+        return bool(result["deleted"])
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _order(self, request: CreateRequest) -> dict[str, Any]:
+        """The request as the daemon wants it, everything checked that can be checked here."""
+        if request.image is not None:
+            raise self._refusal("images", "container images are no templates here")
+        if request.network != "none":
+            capability = "network_full" if request.network == "full" else "network_rules"
+            raise self._refusal(capability, "sandboxes have no network")
+        options = dict(request.options)
+        unknown = options.keys() - {"template"}
+        if unknown:
+            raise InvalidRequestError(f"unknown options: {', '.join(sorted(unknown))}")
+        resolved = template.resolve(request.template, options)
+        user = request.user or "user"
+        uid, gid, home = self._account(user)
+        bounds, unenforced = self._limits(request)
+        from_snapshot = request.snapshot is not None and request.template is None and not options
+        return {
+            "nonce": request.nonce,
+            "template": None if from_snapshot else resolved,
+            "snapshot": request.snapshot,
+            "limits": bounds,
+            "pids": request.pids or limits.DEFAULT_PIDS,
+            "disk": request.disk or limits.DEFAULT_DISK,
+            "hostname": None,
+            "info": {
+                "labels": dict(request.labels),
+                "metadata": dict(request.metadata),
+                "workdir": request.workdir or home,
+                "user": user,
+                "shell": _SHELL,
+                "unenforced": unenforced,
+            },
+            "agent": {
+                "workdir": request.workdir or home,
+                "user": user,
+                "uid": uid,
+                "gid": gid,
+                "home": home,
+                "shell": _SHELL,
+                "path": resolved["path"],
+                "env": dict(request.env),
+                "lifetime": request.lifetime,
+                "can_switch_user": not self._single,
+                "python": resolved["executable"],
+            },
+        }
+
+    def _limits(self, request: CreateRequest) -> tuple[dict[str, Any], tuple[str, ...]]:
+        bounds: dict[str, Any] = {}
+        unenforced: tuple[str, ...] = ()
+        enforceable = self.capabilities.flags()
+        for name in ("cpu", "memory", "pids"):
+            value = getattr(request, name)
+            if value is None:
+                continue
+            if enforceable[f"limit_{name}"]:
+                bounds[name] = value
+            elif request.best_effort:
+                unenforced += (name,)
+            else:
+                raise self._refusal(f"limit_{name}", f"{name} cannot be limited for this user")
+        return bounds, unenforced
+
+    def _account(self, user: str) -> tuple[int, int, str]:
+        """Uid, gid and home of a user of the template."""
+        if self._single and user not in ("user", "1000"):
+            raise self._refusal("users", f"only 'user' exists here, not {user!r}")
+        for name, account in _ACCOUNTS.items():
+            if user in (name, str(account[0])):
+                return account
+        if user.isascii() and user.isdigit() and int(user) < 65_535:
+            return int(user), int(user), "/"
+        raise InvalidRequestError(f"there is no user {user!r} in the template")
+
+    def _refusal(self, capability: str, message: str) -> UnsupportedError:
+        return UnsupportedError(
+            message, capability=capability, provider=self.name, hint="sandboxkit doctor local"
+        )
+
+
+def _time(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def _sandbox_info(fields: dict[str, Any]) -> SandboxInfo:
+    return SandboxInfo(
+        id=fields["id"],
+        provider="local",
+        template=fields["template"],
+        isolation="namespaces",
+        created_at=datetime.fromtimestamp(fields["created_at"], UTC),
+        expires_at=_time(fields["expires_at"]),
+        labels=fields["labels"],
+        metadata=fields["metadata"],
+        workdir=fields["workdir"],
+        user=fields["user"],
+        shell=fields["shell"],
+        unenforced=tuple(fields["unenforced"]),
+    )
+
+
+def _snapshot_info(fields: dict[str, Any]) -> SnapshotInfo:
+    return SnapshotInfo(
+        id=fields["id"],
+        provider="local",
+        name=fields["name"],
+        created_at=datetime.fromtimestamp(fields["created_at"], UTC),
+        expires_at=_time(fields["expires_at"]),
+        size=fields["size"],
+        labels=fields["labels"],
+    )

@@ -1,0 +1,1 @@
+"""The clean processes that sandboxes are forked from."""

@@ -1,0 +1,52 @@
+"""The program that runs in sandboxes, loaded before its files are out of sight."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from types import ModuleType
+
+__all__ = ["directory", "load", "refresh_random"]
+
+_PACKAGE = "sandboxkit.guest.agent"
+_ENTRY = _PACKAGE + ".serve"
+_STAND_INS = ("sandboxkit", "sandboxkit.guest", "sandboxkit_local")
+
+
+def load() -> ModuleType:
+    """Import the agent with all its modules; returns the one that serves."""
+    package = importlib.import_module(_PACKAGE)
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("__"):
+            importlib.import_module(f"{_PACKAGE}.{module.name}")
+    return importlib.import_module(_ENTRY)
+
+
+def directory() -> str:
+    """Where the agent's files are."""
+    return os.path.dirname(os.path.abspath(str(importlib.import_module(_PACKAGE).__file__)))
+
+
+def hide_stand_ins() -> None:
+    """Let code that is forked from here import the real packages of these names, if any."""
+    for name in _STAND_INS:
+        sys.modules.pop(name, None)
+
+
+def refresh_random() -> None:
+    """Make every random generator of a forked process its own.
+
+    Several notice a fork only by a change of the process id, and every sandbox's first process is
+    number 1.
+    """
+    seed = os.urandom(32)
+    if "ssl" in sys.modules:
+        sys.modules["ssl"].RAND_add(seed, 32.0)
+    if "random" in sys.modules:
+        sys.modules["random"].seed(seed)
+    if "tempfile" in sys.modules:
+        vars(sys.modules["tempfile"])["_name_sequence"] = None
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(list(seed))

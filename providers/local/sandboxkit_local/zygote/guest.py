@@ -1,0 +1,175 @@
+"""A fork of the zygote on its way to being the agent: first process of a sandbox.
+
+The order matters. Everything that needs rights over namespaces is done with the zygote's, before
+the user namespace is made: so the sandbox's user namespace owns none of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sandboxkit_local import wire
+from sandboxkit_local.jail import limits, network, sandbox_root, seal, seccomp, syscalls, unpack
+from sandboxkit_local.jail.idmap import IdMap
+
+from . import agent
+
+__all__ = ["Shared", "become"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the zygote found out once for all its guests.
+
+    Attributes:
+        ids: the id map.
+        binds: the template's directories.
+        masks: what to hide below ``/proc``.
+        last_capability: the kernel's highest.
+        filter: the compiled system call filter.
+        own_pids: a descriptor of the zygote's pid namespace.
+    """
+
+    ids: IdMap
+    binds: tuple[str, ...]
+    masks: sandbox_root.Masks
+    last_capability: int
+    filter: ctypes.Structure
+    own_pids: int
+
+
+def become(
+    message: dict[str, Any],
+    fds: list[int],
+    skeleton: str,
+    handshake: socket.socket,
+    shared: Shared,
+) -> NoReturn:
+    """Turn this process, just forked, into the agent of a new sandbox, and serve until it ends.
+
+    Args:
+        message: what the daemon wants.
+        fds: what came with it; ``message["fds"]`` says what each is.
+        skeleton: the directory that is the lowest layer of the root.
+        handshake: to ask the zygote for our ids.
+        shared: what is the same for all.
+    """
+    status = 1
+    by_role: dict[str, list[int]] = {}
+    for role, fd in zip(message["fds"], fds, strict=True):
+        by_role.setdefault(role, []).append(fd)
+    control = socket.socket(fileno=by_role["control"][0])
+    try:
+        syscalls.die_with_parent()
+        _close_all_but({0, 1, 2, handshake.fileno(), *fds})
+        upper = _enter(message, by_role, skeleton, handshake, shared)
+        status = _serve(message["agent"], control, by_role["connection"], upper)
+    except OSError as error:
+        fields = {"event": "failed", "errno": error.errno, "message": str(error)}
+        wire.send(control, fields)
+    finally:
+        if sys.exc_info()[0] is not None:
+            _report(control)
+        os._exit(status)
+
+
+def _report(control: socket.socket) -> None:
+    """Say how it came to an end that should not be."""
+    with contextlib.suppress(OSError):
+        wire.send(control, {"event": "failed", "message": traceback.format_exc(limit=-4)[-2000:]})
+
+
+def _enter(
+    message: dict[str, Any],
+    by_role: dict[str, list[int]],
+    skeleton: str,
+    handshake: socket.socket,
+    shared: Shared,
+) -> int:
+    """Shut ourselves in; returns a descriptor of the directory that holds the changes."""
+    ids, owner = shared.ids, shared.ids.owner(message["slot"])
+    os.setsid()
+    for fd in by_role.get("cgroup", ()):
+        os.write(fd, b"0")
+        os.close(fd)
+    syscalls.unshare(
+        syscalls.CLONE_NEWNS
+        | syscalls.CLONE_NEWIPC
+        | syscalls.CLONE_NEWUTS
+        | syscalls.CLONE_NEWNET
+        | syscalls.CLONE_NEWCGROUP
+    )
+    socket.sethostname(message["hostname"])
+    network.loopback_up()
+    snapshot = by_role.get("snapshot")
+    fill = (
+        unpack.filler(snapshot[0], ids, message["slot"], shared.last_capability)
+        if snapshot
+        else None
+    )
+    mounted = sandbox_root.enter(
+        skeleton=skeleton,
+        binds=shared.binds,
+        masks=shared.masks,
+        owner=owner,
+        disk=message["disk"],
+        tty_group=ids.kind != "single",
+        fill=fill,
+    )
+    network.allow_low_ports(mounted.proc_sys)
+    _silence()
+    _change_user(ids, handshake)
+    limits.apply(message["pids"])
+    seal.forbid_user_namespaces(mounted.proc_sys)
+    os.close(mounted.proc_sys)
+    seal.seal(shared.last_capability)
+    syscalls.die_with_parent()  # the change of ids has undone it
+    agent.refresh_random()
+    seccomp.install(shared.filter)
+    return mounted.upper
+
+
+def _change_user(ids: IdMap, handshake: socket.socket) -> None:
+    syscalls.set_dumpable(True)  # else nobody below the host's root could write our map
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    wire.send(handshake, {})
+    if wire.receive(handshake) is None:
+        raise OSError("the zygote hung up")
+    handshake.close()
+    if ids.kind != "single":  # the kernel forbids it there
+        os.setgroups([])
+    os.setresgid(ids.root_id, ids.root_id, ids.root_id)
+    os.setresuid(ids.root_id, ids.root_id, ids.root_id)
+
+
+def _silence() -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    low = 0
+    for fd in sorted(kept):
+        if low < fd:  # else it would close everything
+            os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def _serve(
+    settings: dict[str, Any], control: socket.socket, connections: list[int], upper: int
+) -> int:
+    module = agent.load()
+    config = module.AgentConfig(upper_fd=upper, **settings)
+    sockets = [socket.socket(fileno=fd) for fd in connections]
+    module.serve(config, control=control, connections=sockets)
+    return 0

@@ -1,0 +1,5 @@
+"""``python -m sandboxkit.cli``."""
+
+from . import main
+
+main()

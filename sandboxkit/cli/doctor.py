@@ -1,0 +1,121 @@
+"""``providers`` and ``doctor``: what is installed, and whether it works here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from sandboxkit.config import load_config
+from sandboxkit.errors import ConfigError, SandboxError
+from sandboxkit.plugins import (
+    DEFAULT_PROVIDERS,
+    Check,
+    ProviderInfo,
+    all_providers,
+    provider_info,
+)
+
+from .output import State, json_option, print_json, print_table, waiting
+
+__all__ = ["doctor", "providers"]
+
+
+@click.command()
+@json_option
+@click.pass_context
+def providers(ctx: click.Context) -> None:
+    """List the installed providers: how they isolate, and what they do natively."""
+    found = all_providers()
+    if ctx.ensure_object(State).json:
+        print_json([_described(name, info) for name, info in found.items()])
+        return
+    rows: list[tuple[str, ...]] = []
+    for name, info in found.items():
+        if isinstance(info, ProviderInfo):
+            native = sorted(flag for flag, has in info.capabilities.flags().items() if has)
+            rows.append((name, info.capabilities.isolation, info.summary, ", ".join(native)))
+        else:
+            rows.append((name, "-", f"broken: {info.message}", ""))
+    print_table(("NAME", "ISOLATION", "WHAT IT IS", "NATIVE"), rows)
+
+
+def _described(name: str, info: ProviderInfo | SandboxError) -> dict[str, Any]:
+    if isinstance(info, ProviderInfo):
+        return {"name": name, "summary": info.summary, "capabilities": asdict(info.capabilities)}
+    return {"name": name, "error": info.message, "hint": info.hint}
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, name: str | None) -> int:
+    """Say what works here, what does not, and the command that mends it.
+
+    With NAME, exits 1 if that provider does not work; without, if the configuration is wrong or
+    no provider that runs commands works.
+    """
+    with waiting("looking"):
+        if name is None:
+            reports = {"configuration": _configuration(), **dict(_everything())}
+        else:
+            reports = {name: _checks(provider_info(name))}
+    if ctx.ensure_object(State).json:
+        print_json({part: [asdict(check) for check in checks] for part, checks in reports.items()})
+    else:
+        for part, checks in reports.items():
+            _print(part, checks)
+    return 0 if _healthy(name, reports) else 1
+
+
+def _everything() -> Iterator[tuple[str, Sequence[Check]]]:
+    for name, info in all_providers().items():
+        if isinstance(info, ProviderInfo):
+            yield name, _checks(info)
+        else:
+            yield name, [Check("plugin", False, info.message, info.hint or "")]
+
+
+def _checks(info: ProviderInfo) -> Sequence[Check]:
+    if info.doctor is None:
+        return [Check("installed", True, "needs nothing else")]
+    return list(info.doctor())
+
+
+def _configuration() -> Sequence[Check]:
+    try:
+        config = load_config()
+        profile = config.profile()
+    except ConfigError as error:
+        return [Check("configuration", False, error.message, error.hint or "")]
+    files = ", ".join(str(file.path) for file in config.files) or "none"
+    uses = f"default profile {profile.name!r}, provider {profile.provider!r}"
+    return [Check("files", True, files), Check("default", True, uses)]
+
+
+def _healthy(name: str | None, reports: dict[str, Sequence[Check]]) -> bool:
+    well = {part for part, checks in reports.items() if all(check.ok for check in checks)}
+    if name is not None:
+        return name in well
+    real = {
+        part
+        for part in well - {"configuration"}
+        if provider_info(part).capabilities.isolation != "none"
+    }
+    return "configuration" in well and bool(real)
+
+
+def _print(part: str, checks: Sequence[Check]) -> None:
+    well = all(check.ok for check in checks)
+    known = DEFAULT_PROVIDERS.get(part)
+    click.secho(f"{part}: {'works' if well else 'does not work'}", bold=True)
+    for check in checks:
+        mark = click.style("ok", fg="green") if check.ok else click.style("no", fg="red")
+        click.echo(f"  {mark}  {check.name}: {check.detail}")
+        if check.fix and not check.ok:
+            click.echo(f"      try: {check.fix}")
+    if known is not None and known.auto and not well:
+        click.echo("      until then 'auto' passes it over")

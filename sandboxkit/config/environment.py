@@ -1,0 +1,62 @@
+"""``SANDBOXKIT_<FIELD>``: what the environment presets for `create`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ValidationError
+
+from sandboxkit.errors import ConfigError
+
+from .schema import ProfileFields, problems
+
+__all__ = ["PREFIX", "from_environment", "profile_from_environment"]
+
+PREFIX = "SANDBOXKIT_"
+
+_NAMES = frozenset(f"{PREFIX}{name.upper()}" for name in ProfileFields.model_fields)
+
+
+def profile_from_environment() -> str | None:
+    """The profile that ``SANDBOXKIT_PROFILE`` names."""
+    return os.environ.get(f"{PREFIX}PROFILE") or None
+
+
+def from_environment() -> dict[str, Any]:
+    """The fields that are set. Tables are JSON; networks are separated by commas.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    # Most processes set none, and pydantic-settings takes longer to import than all else here.
+    if _NAMES.isdisjoint(os.environ):
+        return {}
+    return _read()
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str) or value in ("none", "full"):
+        return value
+    return [part.strip() for part in value.split(",")]
+
+
+def _read() -> dict[str, Any]:
+    from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+    class Environment(ProfileFields, BaseSettings):
+        model_config = SettingsConfigDict(
+            env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", strict=False, frozen=True
+        )
+        network: Annotated[
+            Literal["none", "full"] | list[str] | None, BeforeValidator(_network)
+        ] = None
+
+    try:
+        return Environment().model_dump(exclude_unset=True, exclude={"extends"})
+    except ValidationError as error:
+        wrong = problems(ProfileFields, error).items()
+        lines = [f"environment: {PREFIX}{key.upper()}: {message}" for key, message in wrong]
+        raise ConfigError("\n".join(lines)) from None
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; tables are written as JSON") from None

@@ -1,0 +1,145 @@
+"""Who belongs to the tree of a process, from /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Set, Tuple
+
+#: Enter it to have the rights of this (uid, gid), where the agent can switch.
+ActingAs = Callable[[int, int], ContextManager[None]]
+
+
+class Entry(NamedTuple):
+    """A live process.
+
+    Attributes:
+        start: when it started, in the kernel's ticks; with the pid it is unique.
+    """
+
+    pid: int
+    parent: int
+    session: int
+    start: int
+
+
+def read_entry(pid: int) -> Optional[Entry]:
+    """What /proc says of a process; ``None`` if it has ended, be it unreaped."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        content = os.read(fd, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    # The name before the last parenthesis may hold anything.
+    fields = content[content.rfind(b")") + 2 :].split()
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return Entry(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def snapshot() -> Dict[int, Entry]:
+    """Every live process but the agent."""
+    own = os.getpid()
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != own:
+            entry = read_entry(int(name))
+            if entry is not None:
+                found[entry.pid] = entry
+    return found
+
+
+class Tree:
+    """The tree of one process.
+
+    It is its session, its descendants, whoever carries its marker, and whoever was found to
+    belong to it before.
+
+    Args:
+        pid: of the process, which leads its session.
+        marker: ``NAME=value`` as in its environment.
+        reaped: whether it has been, so that its number may mean another process now.
+        acting_as: for reading what belongs to other users.
+    """
+
+    def __init__(
+        self, pid: int, marker: bytes, reaped: Callable[[], bool], acting_as: ActingAs
+    ) -> None:
+        self.pid = pid
+        self._marker = marker
+        self._reaped = reaped
+        self._acting_as = acting_as
+        self._known: Set[Tuple[int, int]] = set()
+
+    def members(self) -> Dict[int, Entry]:
+        """Those alive now."""
+        processes = snapshot()
+        # A session number is not given away while the session has members.
+        reused = self._reaped() and self.pid in processes
+        found: Dict[int, Entry] = {}
+        for entry in processes.values():
+            of_session = not reused and self.pid in (entry.pid, entry.session)
+            if of_session or (entry.pid, entry.start) in self._known or self._is_marked(entry):
+                found[entry.pid] = entry
+        self._add_descendants(processes, found)
+        self._known.update((entry.pid, entry.start) for entry in found.values())
+        return found
+
+    def _add_descendants(self, processes: Dict[int, Entry], found: Dict[int, Entry]) -> None:
+        children: Dict[int, List[Entry]] = {}
+        for entry in processes.values():
+            children.setdefault(entry.parent, []).append(entry)
+        waiting = list(found)
+        while waiting:
+            for child in children.get(waiting.pop(), ()):
+                if child.pid not in found:
+                    found[child.pid] = child
+                    waiting.append(child.pid)
+
+    def _is_marked(self, entry: Entry) -> bool:
+        environment = self._environment(entry.pid)
+        return self._marker in environment.split(b"\0")
+
+    def _environment(self, pid: int) -> bytes:
+        try:
+            return _read(f"/proc/{pid}/environ")
+        except PermissionError:
+            pass
+        except OSError:
+            return b""
+        with contextlib.suppress(OSError):
+            owner = os.stat(f"/proc/{pid}")
+            with self._acting_as(owner.st_uid, owner.st_gid):
+                return _read(f"/proc/{pid}/environ")
+        return b""
+
+    def send(self, pid: int, number: int) -> None:
+        """Signal a member; one that has ended does not mind."""
+        try:
+            os.kill(pid, number)
+        except PermissionError:
+            # Without the capability KILL only its own user may.
+            with contextlib.suppress(OSError):
+                owner = os.stat(f"/proc/{pid}")
+                with self._acting_as(owner.st_uid, owner.st_gid):
+                    os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def _read(path: str) -> bytes:
+    pieces: List[bytes] = []
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while True:
+            piece = os.read(fd, 65_536)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+    finally:
+        os.close(fd)

@@ -1,0 +1,127 @@
+"""Runs the agent: `serve` puts its pieces together and returns when the sandbox shall end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import os
+import socket
+from typing import Iterable, Optional
+
+from . import files, processes, spawn
+from .config import AgentConfig
+from .control import Control
+from .lifetime import Lifetime
+from .loop import Loop
+from .server import Server
+from .stream import Message, Stream
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+# Seconds in which the agent that is not PID 1 ends what it started.
+_LAST_BREATH = 5.0
+
+
+def serve(
+    config: AgentConfig,
+    control: Optional[socket.socket] = None,
+    listen: Optional[str] = None,
+    connections: Iterable[socket.socket] = (),
+) -> None:
+    """Serve until the lifetime is over or the maker is gone. The caller then exits the process.
+
+    As PID 1 it returns at once and the kernel ends what is left; otherwise it first ends what it
+    started.
+
+    Args:
+        config: the sandbox.
+        control: a SOCK_SEQPACKET socket of the sandbox's maker; its end is the sandbox's end.
+        listen: a path to accept clients at, on a unix socket.
+        connections: clients that are connected already.
+
+    Raises:
+        OSError: `listen` cannot be listened at.
+    """
+    _settle_in()
+    loop = Loop()
+    server = Server(loop, config)
+    table = processes.install(server)
+    files.install(server)
+    _install_code(server)
+    server.add_op("ping", _ping)
+
+    def end(reason: str) -> None:
+        if line is not None:
+            line.tell({"event": "ending", "reason": reason})
+        if os.getpid() == 1:
+            loop.stop()
+        else:
+            for hook in server.on_exit_hooks:
+                hook()
+            loop.call_later(_LAST_BREATH, loop.stop)
+            table.terminate_all(loop.stop)
+
+    line: Optional[Control] = None
+    lifetime = Lifetime(loop, lambda: end("lifetime"))
+    lifetime.install(server)
+    lifetime.set(config.lifetime)
+    if control is not None:
+        line = Control(server, control, lifetime, lambda: end("maker"))
+        told = line
+        lifetime.on_change.append(lambda left: told.tell({"event": "lifetime", "lifetime": left}))
+    if listen is not None:
+        server.listen(listen)
+    if control is None and listen is None:
+        server.on_idle = lambda: end("idle")
+    for connection in connections:
+        server.accept(connection)
+    if line is not None:
+        line.tell({"event": "ready"})
+    loop.run()
+
+
+def _ping(stream: Stream, _args: Message) -> None:
+    stream.result({})
+
+
+def _install_code(server: Server) -> None:
+    try:
+        contexts = importlib.import_module(".contexts", __package__)
+    except ModuleNotFoundError:
+        return
+    contexts.install(server)
+
+
+def _settle_in() -> None:
+    """Take what the agent needs of its process, and give up what it does not."""
+    os.umask(0o022)
+    _occupy_standard_fds()
+    _close_on_exec()
+    spawn.prepare()
+    os.chdir("/")
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    if os.getpid() != 1:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _occupy_standard_fds() -> None:
+    """Keep 0, 1 and 2 from being given to what is opened later."""
+    while True:
+        try:
+            fd = os.open("/dev/null", os.O_RDWR)
+        except OSError:
+            return
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)
+
+
+def _close_on_exec() -> None:
+    """Let nothing the agent was given reach what it starts."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(int(name), False)

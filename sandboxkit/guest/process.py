@@ -1,0 +1,327 @@
+"""A process in a guest, followed across broken connections."""
+
+# ruff: noqa: D102 - what a method of the base class does is said there
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shlex
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ..errors import (
+    Cause,
+    ExecLostError,
+    ProcessNotFoundError,
+    ProtocolError,
+    SandboxNotFoundError,
+    TransportError,
+)
+from ..models import Cursor, OutputChunk
+from ..provider import (
+    KILL_GRACE,
+    Closed,
+    Exited,
+    Gap,
+    ProcessEvent,
+    ProcessStream,
+    StartRequest,
+)
+from .client import GuestClient
+from .inbox import Inbox
+from .process_link import ProcessLink
+
+__all__ = ["GuestProcess"]
+
+ATTEMPTS = 5
+"""How often in a row a connection may break before anything is heard of the process."""
+
+MAX_GAPS = 10_000
+"""How many gaps may wait for the consumer. Each holds memory that no credit counts."""
+
+MAX_LABEL = 200
+
+
+class GuestProcess(ProcessStream):
+    """A process that was started or found through a `GuestClient`; see `start` and `attach`."""
+
+    def __init__(self, client: GuestClient, cursor: Cursor = Cursor(), *, own: bool) -> None:
+        self.pid = 0
+        self._client = client
+        self._own = own
+        self._inbox: Inbox[ProcessEvent] = Inbox()
+        self._link = ProcessLink(self, "started")
+        self._received = [0, *cursor]
+        self._waiting = [0, 0, 0]
+        self._stale = [0, 0, 0]
+        self._exited = False
+        self._over = False
+        self._heard = False
+        self._gaps = 0
+        self._attempts = 0
+        self._resuming: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._wrote = False
+        self._input_lost = False
+        self._input_closed = False
+        self._pid_here = os.getpid()
+
+    @classmethod
+    async def start(cls, client: GuestClient, request: StartRequest) -> GuestProcess:
+        """Start a process. If this is cancelled, the process is ended.
+
+        Raises:
+            SandboxError: what the guest answered, or why it did not.
+        """
+        process = cls(client, own=True)
+        process._input_closed = not request.stdin
+        link = process._link
+        await client.open(link, "start", _start_arguments(request))
+        try:
+            await link.begun
+        except asyncio.CancelledError:
+            link.control(do="terminate", grace=request.grace)
+            link.reset()
+            process._over = True
+            raise
+        process._heard = True
+        return process
+
+    @classmethod
+    async def attach(cls, client: GuestClient, pid: int, cursor: Cursor) -> GuestProcess:
+        """Observe a process, beginning at `cursor`.
+
+        Raises:
+            ProcessNotFoundError: there is none of this number, or no longer.
+            SandboxError: what else the guest answered, or why it did not.
+        """
+        process = cls(client, cursor, own=False)
+        process.pid = pid
+        await process._attach()
+        return process
+
+    # -- the process stream -------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[ProcessEvent]:
+        if self._pid_here != os.getpid():
+            await self._linked()
+        while (event := await self._inbox.get()) is not None:
+            self._attempts = 0
+            if type(event) is OutputChunk:
+                self._taken(event)
+            elif type(event) is Gap:
+                self._gaps -= 1
+            yield event
+            if type(event) is Closed:
+                return
+
+    async def send_stdin(self, data: bytes) -> None:
+        async with self._writing:
+            link = await self._input()
+            self._wrote = True
+            await link.send(data)
+
+    async def close_stdin(self) -> None:
+        async with self._writing:
+            if self._exited or self._input_closed:
+                return
+            link = await self._input()
+            self._input_closed = True
+            link.send_end()
+
+    async def signal(self, signum: int) -> None:
+        link = await self._linked() if not self._exited else None
+        if link is None or self._exited:
+            raise ProcessNotFoundError(f"process {self.pid} has ended")
+        link.control(do="signal", signum=signum)
+
+    async def terminate(self, grace: float = KILL_GRACE) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._client.call("kill_tree", pid=self.pid, grace=grace)
+            except (ProcessNotFoundError, SandboxNotFoundError):
+                return
+            except TransportError:
+                # To kill is idempotent: the one thing that may be said again.
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    async def detach(self) -> None:
+        self._over = True
+        if self._resuming is not None:
+            self._resuming.cancel()
+        self._link.reset()
+        self._inbox.close()
+
+    # -- what the link hears ------------------------------------------------------------------
+
+    def output(self, channel: int, data: bytes) -> None:
+        """Output arrived."""
+        size = len(data)
+        offset = self._received[channel]
+        self._received[channel] = offset + size
+        self._waiting[channel] += size
+        self._inbox.put(OutputChunk("stdout" if channel == 1 else "stderr", data, offset))
+
+    def gap(self, channel: int, start: int, end: int) -> None:
+        """Output from `start` to `end` is lost to us."""
+        if end > self._received[channel]:
+            self._received[channel] = end
+            self._gaps += 1
+            if self._gaps > MAX_GAPS:
+                raise ProtocolError("the guest reported more gaps than it can have made")
+            self._inbox.put(Gap("stdout" if channel == 1 else "stderr", start, end))
+
+    def exited(self, event: Exited) -> None:
+        """The process was reaped; heard again after each resumption."""
+        if not self._exited:
+            self._exited = True
+            self._inbox.put(event)
+        self.input_closed()
+
+    def input_closed(self) -> None:
+        """The process takes no more input."""
+        self._input_closed = True
+        self._link.stop_sending()
+
+    def closed(self) -> None:
+        """The stream ended well."""
+        self._over = True
+        self._inbox.put(Closed())
+        self._inbox.close()
+
+    def failed(self, link: ProcessLink, error: Exception) -> None:
+        """The link broke, or the guest gave the process up."""
+        if self._over or link is not self._link:
+            return
+        if isinstance(error, TransportError):
+            self._input_lost = self._wrote
+            self._resume()
+        else:
+            self._lost("transport", error)
+
+    def begins(self, channel: int, offset: int) -> None:
+        """The next output on `channel` is that from `offset`."""
+        if offset < self._received[channel]:
+            if self._heard:
+                raise ProtocolError("the guest went back in a process's output")
+            self._received[channel] = offset  # the cursor was beyond the end
+        self.gap(channel, self._received[channel], offset)
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the exit was reported."""
+        return self._exited
+
+    def received(self, channel: int) -> int:
+        """How far into a stream we have come, in bytes."""
+        return self._received[channel]
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _taken(self, chunk: OutputChunk) -> None:
+        channel = 1 if chunk.stream == "stdout" else 2
+        size = len(chunk.data)
+        self._waiting[channel] -= size
+        # What a broken link delivered was never counted against this one's window.
+        stale = min(size, self._stale[channel])
+        self._stale[channel] -= stale
+        if size > stale:
+            self._link.take(channel, size - stale)
+
+    async def _input(self) -> ProcessLink:
+        link = self._link if self._input_closed else await self._linked()
+        if self._input_closed or self._over:
+            raise BrokenPipeError(errno.EPIPE, "the process takes no more input")
+        if self._input_lost:
+            raise TransportError("the connection broke, and nobody knows how much input arrived")
+        return link
+
+    async def _linked(self) -> ProcessLink:
+        if self._pid_here != os.getpid():
+            self._adopt()
+        if self._resuming is not None and not self._over:
+            await asyncio.wait([self._resuming])
+        return self._link
+
+    def _adopt(self) -> None:
+        """In a forked child: observe with a connection of our own; the parent stays the owner."""
+        self._pid_here = os.getpid()
+        self._own = False
+        self._input_closed = True
+        self._writing = asyncio.Lock()
+        if not self._over:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._resuming = asyncio.get_running_loop().create_task(self._mend())
+
+    async def _mend(self) -> None:
+        error = TransportError("the connection breaks again and again")
+        while not self._over and self._attempts < ATTEMPTS:
+            self._attempts += 1
+            try:
+                await self._attach()
+            except SandboxNotFoundError as gone:
+                self._lost(gone.cause or "transport", gone)
+            except ProcessNotFoundError as gone:
+                self._lost("transport", gone)
+            except TransportError as broken:
+                error = broken
+            else:
+                return
+        if not self._over:
+            explained = await self._client.explain(error)
+            cause = explained.cause if isinstance(explained, SandboxNotFoundError) else None
+            self._lost(cause or "transport", explained)
+
+    async def _attach(self) -> None:
+        arguments: dict[str, Any] = {
+            "pid": self.pid,
+            "stdout": self._received[1],
+            "stderr": self._received[2],
+        }
+        if self._own:
+            arguments["own"] = True
+        link = ProcessLink(self, "attached")
+        await self._client.open(link, "attach", arguments)
+        self._link = link
+        self._stale = [*self._waiting]
+        await link.begun
+        self._heard = True
+
+    def _lost(self, cause: Cause, error: Exception | None) -> None:
+        self._over = True
+        lost = ExecLostError(
+            f"process {self.pid} was lost ({cause}): {error}",
+            cause=cause,
+            op="run",
+            provider=self._client.provider,
+            sandbox_id=self._client.sandbox_id,
+        )
+        lost.__cause__ = error
+        self._inbox.close(lost)
+
+
+def _start_arguments(request: StartRequest) -> dict[str, Any]:
+    command = request.command
+    shell = isinstance(command, str)
+    arguments: dict[str, Any] = {
+        "shell" if shell else "argv": command,
+        "label": (command if isinstance(command, str) else shlex.join(command))[:MAX_LABEL],
+        "grace": request.grace,
+        "bound": request.bound,
+    }
+    for name in ("cwd", "user", "timeout"):
+        value = getattr(request, name)
+        if value is not None:
+            arguments[name] = value
+    if request.env:
+        arguments["env"] = dict(request.env)
+    if request.stdin:
+        arguments["stdin"] = True
+    return arguments

@@ -1,0 +1,304 @@
+"""Every command, against the memory provider in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from sandboxkit import Sandbox
+from sandboxkit.cli.app import run
+from sandboxkit.testing import Reply, World, world
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True)
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """An empty world, a project of its own, and the memory provider as the default."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.setenv("SANDBOXKIT_PROFILE", "memory")
+    monkeypatch.delenv("SANDBOXKIT_DEBUG", raising=False)
+    monkeypatch.setattr("sandboxkit.cli.addresses.provider_names", lambda: ["memory"])
+    found = world()
+    found.sandboxes.clear()
+    found.snapshots.clear()
+    found.replies.clear()
+    yield found
+    found.sandboxes.clear()
+    found.snapshots.clear()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Command:
+    def call(*arguments: str) -> Done:
+        capsys.readouterr()
+        status = run(arguments)
+        return Done(status, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def address(cli: Command) -> str:
+    return cli("create").out.strip()
+
+
+# -- run and exec -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [0, 1, 42, 255])
+def test_run_exits_as_the_command_does(cli: Command, memory: World, status: int) -> None:
+    memory.reply("*", Reply(stdout="to out\n", stderr="to err\n", exit_code=status))
+    done = cli("run", "--", "some", "command")
+    assert done == (status, "to out\n", "to err\n")
+    assert not memory.sandboxes, "the sandbox outlived the command"
+
+
+def test_run_json(cli: Command, memory: World) -> None:
+    memory.reply("*", Reply(stdout="hello", exit_code=3))
+    done = cli("run", "--json", "--", "hello")
+    assert done.status == 3
+    assert done.json["stdout"] == "hello"
+    assert done.json["exit_code"] == 3
+    assert done.json["signal"] is None
+
+
+def test_output_passes_byte_for_byte(
+    memory: World, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    content = bytes(range(256)) * 4096
+    memory.reply("*", Reply(stdout=content))
+    assert run(["run", "--", "cat"]) == 0
+    assert capsysbinary.readouterr().out == content
+
+
+def test_one_word_is_for_the_shell_and_several_are_not(cli: Command, memory: World) -> None:
+    memory.reply("echo a*", Reply(stdout="text"))
+    assert cli("run", "--", "echo a | wc").out == "text"
+    assert cli("run", "echo", "a").out == "text"
+
+
+def test_options_of_the_command_are_its_own(cli: Command, memory: World) -> None:
+    memory.reply("ls -l --json --help", Reply(stdout="fine"))
+    assert cli("run", "ls", "-l", "--json", "--help").out == "fine"
+    assert cli("run", "--", "ls", "-l", "--json", "--help").out == "fine"
+
+
+def test_run_a_program_from_here(cli: Command, memory: World, tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text("print('hello')")
+    memory.reply("python3 /tmp/sandboxkit-run/hello.py x", Reply(stdout="ran"))
+    assert cli("run", "hello.py", "x").out == "ran"
+    memory.reply("hello.py x", Reply(stdout="not mine"))
+    assert cli("run", "--", "hello.py", "x").out == "not mine"
+
+
+def test_exec(cli: Command, memory: World, address: str) -> None:
+    memory.reply("*", Reply(stdout="out", exit_code=7))
+    assert cli("exec", address, "--", "x").status == 7
+    assert cli("exec", address, "x").out == "out"
+    assert cli("exec", "--json", address, "--", "x").json["stdout"] == "out"
+    assert len(memory.sandboxes) == 1
+
+
+def test_run_needs_a_command(cli: Command) -> None:
+    assert cli("run").status == 2
+    assert cli("run", "--").status == 2
+
+
+# -- create, ps, kill, reap ---------------------------------------------------------------------
+
+
+def test_create_prints_an_address_and_leaves_it_alive(cli: Command, memory: World) -> None:
+    done = cli("create", "-m", "a=b", "-e", "X=1", "--session", "s1", "--lifetime", "5m")
+    assert done.out.startswith("memory:")
+    info = Sandbox.connect(done.out.strip()).info()
+    assert info.metadata == {"a": "b"}
+    assert info.labels["session"] == "s1"
+    assert info.expires_at is not None
+    assert (info.expires_at - info.created_at).total_seconds() == pytest.approx(300, abs=1)
+
+
+def test_create_never_ends_if_asked(cli: Command) -> None:
+    assert cli("create", "--lifetime", "never", "--json").json["expires_at"] is None
+
+
+def test_ps(cli: Command) -> None:
+    first, second = (cli("create", "--session", name).out.strip() for name in "ab")
+    table = cli("ps").out
+    assert first in table
+    assert second in table
+    assert "ADDRESS" in table
+    assert set(cli("ps", "-q").out.split()) == {first, second}
+    assert cli("ps", "-q", "--session", "a").out.split() == [first]
+    assert {row["address"] for row in cli("ps", "--json").json} == {first, second}
+
+
+def test_a_unique_beginning_of_an_address_is_enough(cli: Command, memory: World) -> None:
+    address = cli("create").out.strip()
+    memory.reply("*", Reply(stdout="yes"))
+    identifier = address.partition(":")[2]
+    for text in (address, address[:-2], identifier, identifier[:6]):
+        assert cli("exec", text, "--", "x").out == "yes"
+    cli("create")
+    several = cli("exec", "memory:", "--", "x")
+    assert several.status == 1
+    assert "several" in several.err
+    assert address in several.err
+    none = cli("exec", "memory:nosuch", "--", "x")
+    assert none.status == 1
+    assert "nosuch" in none.err
+
+
+def test_kill(cli: Command, memory: World) -> None:
+    first, second, third, fourth = (
+        cli("create", "--session", name).out.strip() for name in ("a", "b", "b", "c")
+    )
+    assert cli("kill", first).out.strip() == first
+    assert set(cli("kill", "--session", "b").out.split()) == {second, third}
+    assert cli("kill", "--all", "--json").json == {"killed": [fourth]}
+    assert not memory.sandboxes
+    assert cli("kill", first).status == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--all", "--session", "x"], ["x", "--all"]])
+def test_kill_wants_one_choice(cli: Command, arguments: list[str]) -> None:
+    assert cli("kill", *arguments).status == 2
+
+
+def test_reap_says_what_it_would_do(cli: Command) -> None:
+    assert "nothing" in cli("reap").out
+    assert cli("reap", "--yes", "--json").json == {"dry_run": False, "reaped": []}
+
+
+# -- snapshots and files ------------------------------------------------------------------------
+
+
+def test_snapshots(cli: Command, memory: World, address: str) -> None:
+    taken = cli("snapshot", "create", address, "--name", "base").out.strip()
+    assert taken in cli("snapshot", "ls").out
+    assert cli("snapshot", "ls", "--json").json[0]["name"] == "base"
+    assert cli("create", "--snapshot", taken).status == 0
+    assert cli("snapshot", "rm", "base").out.strip() == taken
+    assert not memory.snapshots
+    missing = cli("snapshot", "rm", "base")
+    assert (missing.status, "snapshot ls" in missing.err) == (1, True)
+
+
+def test_cp_both_ways(cli: Command, address: str, tmp_path: Path) -> None:
+    content = bytes(range(256))
+    (tmp_path / "in.bin").write_bytes(content)
+    assert cli("cp", "in.bin", f"{address}:deep/there.bin").status == 0
+    assert Sandbox.connect(address).files.read_bytes("/home/user/deep/there.bin") == content
+    assert cli("cp", f"{address}:deep/there.bin", "out.bin", "--json").json == {"files": 1}
+    assert (tmp_path / "out.bin").read_bytes() == content
+    assert cli("cp", "in.bin", f"{address}:deep").status == 0
+    assert Sandbox.connect(address).files.read_bytes("deep/in.bin") == content
+
+
+def test_cp_directories(cli: Command, address: str, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "sub").mkdir(parents=True)
+    (tmp_path / "tree" / "a.txt").write_text("a")
+    (tmp_path / "tree" / "sub" / "b.txt").write_text("b")
+    (tmp_path / "tree" / "link").symlink_to("/etc/passwd")
+    assert cli("cp", "tree", f"{address}:copy", "--json").json == {"files": 2}
+    assert cli("cp", f"{address}:copy", "back").status == 0
+    found = {
+        path.relative_to(tmp_path / "back"): path.is_file()
+        for path in (tmp_path / "back").rglob("*")
+    }
+    assert found == {Path("a.txt"): True, Path("sub"): False, Path("sub/b.txt"): True}
+
+
+def test_cp_standard_streams(cli: Command, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from stdin")))
+    assert cli("cp", "-", f"{address}:x").status == 0
+    assert cli("cp", f"{address}:x", "-").out == "from stdin"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("a", "b"), ("./a:b", "c"), ("memory:x:/a", "memory:x:/b")]
+)
+def test_cp_needs_one_place_inside(cli: Command, source: str, target: str) -> None:
+    assert cli("cp", source, target).status == 2
+
+
+def test_cp_of_what_is_not_there(cli: Command, address: str) -> None:
+    assert cli("cp", "none.txt", f"{address}:x").status == 1
+    missing = cli("cp", f"{address}:none.txt", "x")
+    assert missing.status == 1
+    assert "none.txt" in missing.err
+
+
+# -- providers, doctor, config ------------------------------------------------------------------
+
+
+def test_providers(cli: Command) -> None:
+    assert "memory" in cli("providers").out
+    described = {row["name"]: row for row in cli("providers", "--json").json}
+    assert described["memory"]["capabilities"]["isolation"] == "none"
+
+
+def test_doctor(cli: Command) -> None:
+    done = cli("doctor", "memory")
+    assert (done.status, "memory: works" in done.out) == (0, True)
+    assert cli("doctor", "memory", "--json").json["memory"][0]["ok"] is True
+    unknown = cli("doctor", "memry")
+    assert unknown.status == 1
+    assert "did you mean 'memory'" in unknown.err
+
+
+def test_doctor_names_a_broken_configuration(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "sandboxkit.toml").write_text("[broken\n")
+    done = cli("doctor")
+    assert done.status == 1
+    assert "sandboxkit.toml:1" in done.out
+
+
+def test_config_show(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SANDBOXKIT_PROFILE")
+    (tmp_path / "sandboxkit.toml").write_text(
+        'default_profile = "p"\n[profiles.p]\nprovider = "memory"\napi_key = "s3cret"\n'
+        'token = "env:T"\nresources = { cpu = 2 }'
+    )
+    done = cli("config", "show", "--origin")
+    for text in ("provider", "memory", "env:T", "resources.cpu", "sandboxkit.toml [profiles.p]"):
+        assert text in done.out
+    assert "s3cret" not in done.out
+    shown = cli("config", "show", "--json", "--origin").json
+    assert shown["token"] == "env:T"
+    assert shown["origin"]["network"] == "default"
+    assert cli("config", "path").out.strip() == str(tmp_path / "sandboxkit.toml")
+    assert cli("config", "path", "--json").json["files"] == [str(tmp_path / "sandboxkit.toml")]
+
+
+def test_config_path_without_files(cli: Command) -> None:
+    assert "none; write sandboxkit.toml" in cli("config", "path").out
+
+
+def test_demo(cli: Command, memory: World) -> None:
+    memory.reply("*", Reply(stdout="2\n"))
+    done = cli("demo")
+    assert done.status == 0, done.err
+    assert "create to first output" in done.out
+    assert "isolation none" in done.out
+    assert not memory.sandboxes
+    assert not memory.snapshots
+    assert cli("demo", "--json").json["seconds"]["create to first output"] > 0
