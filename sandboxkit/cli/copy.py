@@ -67,7 +67,7 @@ def _upload(sandbox: Sandbox, source: str, target: str) -> int:
         sandbox.files.write(target, sys.stdin.buffer)
         return 1
     local = Path(source)
-    if _is_dir(sandbox, target):
+    if target.endswith("/") or _is_dir(sandbox, target):
         target = str(PurePosixPath(target) / local.resolve().name)
     if not local.is_dir():
         sandbox.files.upload(local, target)
@@ -101,6 +101,8 @@ def _download(sandbox: Sandbox, source: str, target: str) -> int:
         return 1
     info = sandbox.files.stat(source)
     local = Path(target)
+    if target.endswith("/"):
+        local.mkdir(parents=True, exist_ok=True)
     if local.is_dir():
         local = local / info.name
     if not info.is_dir:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .addresses import open_sandbox
-from .options import create_options, environment, profile_option, sandbox_arguments
+from .options import create_options, duration, environment, profile_option, sandbox_arguments
 from .output import State, json_option, print_json, waiting
 from .streaming import command_of, run_streaming
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["execute", "run"]
 
-_timeout = click.option("--timeout", metavar="TIME", help="End the command after this long.")
+_timeout = click.option(
+    "--timeout", type=duration, metavar="TIME", help="End the command after this long."
+)
 _stdin = click.option("-i", "--stdin", is_flag=True, help="Let it read this command's input.")
 
 

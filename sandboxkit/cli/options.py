@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["create_options", "environment", "profile_option", "sandbox_arguments"]
+__all__ = ["create_options", "duration", "environment", "profile_option", "sandbox_arguments"]
+
+
+def duration(text: str) -> float | str:
+    """A duration as everywhere, and a bare number is seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        return text  # what reads it knows all the forms, and names the argument if it is none
+
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -20,8 +29,12 @@ _CREATE = (
     click.option("-t", "--template", metavar="NAME", help="What to start from."),
     click.option("--image", metavar="REF", help="A container image to start from."),
     click.option("--snapshot", metavar="SNAPSHOT", help="A snapshot to start from."),
-    click.option("--lifetime", metavar="TIME", help="How long it may live: 10m, 2h, never."),
-    click.option("--create-timeout", metavar="TIME", help="By when it must be ready."),
+    click.option(
+        "--lifetime", type=duration, metavar="TIME", help="How long it may live: 10m, 2h, never."
+    ),
+    click.option(
+        "--create-timeout", type=duration, metavar="TIME", help="By when it must be ready."
+    ),
     click.option("--network", metavar="none|full|HOST,...", help="What it may reach."),
     click.option("-e", "--env", metavar="NAME[=VALUE]", multiple=True, help="Set a variable."),
     click.option("-m", "--metadata", metavar="NAME=VALUE", multiple=True, help="Find it by this."),

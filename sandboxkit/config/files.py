@@ -69,7 +69,7 @@ def _nearest(folder: Path, name: str) -> Path | None:
 
 def _planted(path: Path) -> bool:
     # In a folder such as /tmp anyone may leave a file that sends our keys to his own server.
-    owner = path.stat().st_uid
+    owner = path.lstat().st_uid
     open_to_all = bool(path.parent.stat().st_mode & stat.S_IWOTH)
     if not open_to_all or owner in (0, os.geteuid()):
         return False

@@ -48,7 +48,7 @@ class GuestConnection(asyncio.Protocol):
         self._failure: TransportError | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._held: dict[tuple[int, int], int] = {}
+        self._owing: set[GuestStream] = set()
         self._handlers: dict[int, Callable[[GuestStream, Frame], None]] = {
             frames.DATA: GuestStream.data_received,
             frames.EVENT: _event,
@@ -62,7 +62,13 @@ class GuestConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether streams can be opened: greeted, not lost, and made by this very process."""
-        return self._failure is None and self._greeted.done() and self._pid == os.getpid()
+        return (
+            self._failure is None
+            and self._greeted.done()
+            and self._pid == os.getpid()
+            and self.transport is not None
+            and not self.transport.is_closing()
+        )
 
     @property
     def congested(self) -> bool:
@@ -125,7 +131,7 @@ class GuestConnection(asyncio.Protocol):
 
     def failure(self, *, written: bool = True) -> TransportError:
         """A new exception that says why the connection is gone."""
-        reason = self._failure.message if self._failure else "the connection is another process's"
+        reason = self._failure.message if self._failure else "the connection to the guest broke"
         kind = type(self._failure) if self._failure else TransportError
         return kind(reason, outcome="unknown" if written else "not_started")
 
@@ -143,13 +149,13 @@ class GuestConnection(asyncio.Protocol):
         """A frame without a payload."""
         self._write(frames.encode(kind, number))
 
-    def grant(self, number: int, channel: int, size: int) -> None:
-        """A CREDIT frame; held back while a guest that does not read would let them pile up."""
-        if self._writable.is_set():
-            self._write(frames.encode_credit(number, channel, size))
-        else:
-            key = (number, channel)
-            self._held[key] = self._held.get(key, 0) + size
+    def send_credit(self, number: int, channel: int, size: int) -> None:
+        """A CREDIT frame; the stream has seen to `congested`."""
+        self._write(frames.encode_credit(number, channel, size))
+
+    def grant_later(self, stream: GuestStream) -> None:
+        """Have a stream `grant` when the connection is not congested any more."""
+        self._owing.add(stream)
 
     def forget(self, number: int) -> None:
         """Ignore whatever else comes for a stream."""
@@ -184,9 +190,9 @@ class GuestConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable.set()
-        held, self._held = self._held, {}
-        for (number, channel), size in held.items():
-            self._write(frames.encode_credit(number, channel, size))
+        owing, self._owing = self._owing, set()
+        for stream in owing:
+            stream.grant()
 
     def connection_lost(self, exc: Exception | None) -> None:
         inherited.discard(self)
@@ -243,7 +249,7 @@ class GuestConnection(asyncio.Protocol):
         if self._failure is not None:
             return
         self._failure = error
-        self._held.clear()
+        self._owing.clear()
         if not self._greeted.done():
             self._greeted.set_exception(error)
             self._greeted.exception()  # nobody need be waiting for it

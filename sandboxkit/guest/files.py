@@ -1,7 +1,5 @@
 """File content to and from a guest, and its directories."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator

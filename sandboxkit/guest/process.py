@@ -58,6 +58,7 @@ class GuestProcess(ProcessStream):
         self._stale = [0, 0, 0]
         self._exited = False
         self._over = False
+        self._broken: ProcessLink | None = None
         self._heard = False
         self._gaps = 0
         self._attempts = 0
@@ -196,8 +197,9 @@ class GuestProcess(ProcessStream):
 
     def failed(self, link: ProcessLink, error: Exception) -> None:
         """The link broke, or the guest gave the process up."""
-        if self._over or link is not self._link:
+        if self._over or link is not self._link or link is self._broken:
             return
+        self._broken = link
         if isinstance(error, TransportError):
             self._input_lost = self._wrote
             self._resume()
@@ -244,6 +246,8 @@ class GuestProcess(ProcessStream):
     async def _linked(self) -> ProcessLink:
         if self._pid_here != os.getpid():
             self._adopt()
+        if not self._over and self._heard and not self._link.alive:
+            self.failed(self._link, TransportError("the connection to the guest broke"))
         if self._resuming is not None and not self._over:
             await asyncio.wait([self._resuming])
         return self._link

@@ -74,13 +74,23 @@ class GuestStream:
 
     def take(self, channel: int, size: int) -> None:
         """The consumer took `size` bytes: the guest may send as many more."""
-        if self.ended or self._finished[channel]:
-            return
         self._taken[channel] += size
-        if self._taken[channel] >= GRANT and self._connection is not None:
-            granted, self._taken[channel] = self._taken[channel], 0
-            self._allowed[channel] += granted
-            self._connection.grant(self._number, channel, granted)
+        if self._taken[channel] >= GRANT:
+            self.grant()
+
+    def grant(self) -> None:
+        """Send the credit that is due, or have it sent when the guest reads again."""
+        connection = self._connection
+        if self.ended or connection is None:
+            return
+        if connection.congested:
+            connection.grant_later(self)
+            return
+        for channel, taken in enumerate(self._taken):
+            if taken >= GRANT and not self._finished[channel]:
+                self._taken[channel] = 0
+                self._allowed[channel] += taken
+                connection.send_credit(self._number, channel, taken)
 
     async def send(self, data: bytes | memoryview) -> None:
         """Send on the main channel; waits for the guest's credit and the transport.

@@ -136,6 +136,19 @@ def test_create_prints_an_address_and_leaves_it_alive(cli: Command, memory: Worl
     assert (info.expires_at - info.created_at).total_seconds() == pytest.approx(300, abs=1)
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1.5", 1.5), ("2m", 120)])
+def test_durations(cli: Command, text: str, seconds: float) -> None:
+    info = Sandbox.connect(cli("create", "--lifetime", text).out.strip()).info()
+    assert info.expires_at is not None
+    lasts = (info.expires_at - info.created_at).total_seconds()
+    assert lasts == pytest.approx(seconds, abs=0.5)
+
+
+def test_a_wrong_duration_is_named(cli: Command) -> None:
+    done = cli("create", "--lifetime", "soon")
+    assert (done.status, "lifetime" in done.err) == (1, True)
+
+
 def test_create_never_ends_if_asked(cli: Command) -> None:
     assert cli("create", "--lifetime", "never", "--json").json["expires_at"] is None
 
@@ -211,6 +224,14 @@ def test_cp_both_ways(cli: Command, address: str, tmp_path: Path) -> None:
     assert (tmp_path / "out.bin").read_bytes() == content
     assert cli("cp", "in.bin", f"{address}:deep").status == 0
     assert Sandbox.connect(address).files.read_bytes("deep/in.bin") == content
+
+
+def test_cp_into_a_directory_that_is_to_be(cli: Command, address: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    assert cli("cp", "a.txt", f"{address}:new/").status == 0
+    assert Sandbox.connect(address).files.read_text("new/a.txt") == "a"
+    assert cli("cp", f"{address}:new/a.txt", "here/").status == 0
+    assert (tmp_path / "here" / "a.txt").read_text() == "a"
 
 
 def test_cp_directories(cli: Command, address: str, tmp_path: Path) -> None:

@@ -104,11 +104,12 @@ class UnsandboxedGuestProvider(GuestProvider):
 
     # -- what goes wrong ----------------------------------------------------------------------
 
-    def cut(self) -> None:
-        """Break every connection as a network would, with what is on its way."""
+    def cut(self) -> bool:
+        """Break every connection as a network would, with what is on its way; was there one?"""
         transports, self.transports = self.transports, []
         for transport in transports:
             transport.abort()
+        return bool(transports)
 
     async def die(self, sandbox_id: str, cause: Cause) -> None:
         """The sandbox ends by itself."""

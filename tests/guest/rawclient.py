@@ -190,6 +190,7 @@ class Agent:
         )
         theirs.close()
         self.first = ours
+        self.dialled: list[socket.socket] = []
         self.errors = b""
 
     @property
@@ -199,6 +200,7 @@ class Agent:
     def dial(self, **options: Any) -> RawClient:
         sock = socket.socket(socket.AF_UNIX)
         sock.connect(self.socket_path)
+        self.dialled.append(sock)
         return RawClient(sock, **options)
 
     def rss(self, peak: bool = False) -> int:
@@ -219,7 +221,8 @@ class Agent:
         self.errors = self.process.stderr.read()
         self.process.wait()
         self.process.stderr.close()
-        self.first.close()
+        for sock in (self.first, *self.dialled):
+            sock.close()
 
 
 def kill(pid: int) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+from typing import Any
 
-__all__ = ["agent_directory", "command"]
+__all__ = ["agent_directory", "popen"]
 
 _PROGRAM = """\
 import sys, types
@@ -21,22 +23,40 @@ sys.exit(main(*{arguments!r}))
 """
 
 
-def command(
-    executable: str, module: str, *arguments: str | float, agent: str | None = None
-) -> list[str]:
-    """The argument vector that runs ``main(*arguments)`` of one of our modules.
+def popen(
+    executable: str,
+    title: str,
+    module: str,
+    *arguments: str | float,
+    agent: str | None = None,
+    **options: Any,
+) -> subprocess.Popen[bytes]:
+    """Run ``main(*arguments)`` of one of our modules.
+
+    The program comes through standard input, as the command line of a zygote is seen in sandboxes.
 
     Args:
         executable: the Python interpreter.
+        title: what to show in lists of processes.
         module: its full name.
-        arguments: plain values; seen by everyone who can list processes.
+        arguments: plain values.
         agent: where the agent package is, if not beside us.
+        options: for `subprocess.Popen`; not ``stdin``.
+
+    Raises:
+        OSError: it cannot be run.
     """
     guest = os.path.dirname(agent or agent_directory())
     here = os.path.dirname(os.path.abspath(__file__))
     packages = {"sandboxkit": core_directory(), "sandboxkit.guest": guest, "sandboxkit_local": here}
     program = _PROGRAM.format(packages=packages, module=module, arguments=list(arguments))
-    return [executable, "-I", "-c", program]
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, program.encode())  # far less than a pipe holds
+        os.close(writing)
+        return subprocess.Popen([executable, "-I", "-", title], stdin=reading, **options)
+    finally:
+        os.close(reading)
 
 
 def core_directory() -> str:

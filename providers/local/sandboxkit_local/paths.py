@@ -31,6 +31,11 @@ class Paths:
     runtime: Path
 
     @property
+    def digest(self) -> str:
+        """Tells this daemon's processes and control groups from another's."""
+        return hashlib.sha256(os.fsencode(self.state)).hexdigest()[:16]
+
+    @property
     def socket(self) -> Path:
         """Where the daemon listens."""
         return self.runtime / "daemon.sock"
@@ -71,8 +76,7 @@ def locate(state: str | os.PathLike[str] | None = None) -> Paths:
         home = Path(os.path.abspath(chosen))
         runtime = home
         if len(os.fsencode(home / "daemon.sock")) > _SOCKET_LIMIT:
-            digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-            runtime = _default_runtime() / digest
+            runtime = _default_runtime() / Paths(home, home).digest
             shared = True
     else:
         base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")

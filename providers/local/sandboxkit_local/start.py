@@ -68,18 +68,16 @@ def _start(paths: Paths) -> None:
     began = time.monotonic()
     reading, writing = os.pipe()
     try:
-        subprocess.Popen(
-            bootstrap.command(
-                sys.executable,
-                "sandboxkit_local.daemon.main",
-                str(paths.state),
-                str(paths.runtime),
-                writing,
-                float(os.environ.get(IDLE_VARIABLE) or _IDLE),
-            ),
+        bootstrap.popen(
+            sys.executable,
+            f"sandboxkit-daemon-{paths.digest}",
+            "sandboxkit_local.daemon.main",
+            str(paths.state),
+            str(paths.runtime),
+            writing,
+            float(os.environ.get(IDLE_VARIABLE) or _IDLE),
             env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"},
             cwd="/",
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=[writing],

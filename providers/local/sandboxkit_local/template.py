@@ -29,6 +29,7 @@ Template = dict[str, Any]
 _TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OPTIONAL = ("/etc/alternatives", "/etc/ssl/certs")
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+_LINKS = "/opt/python/bin"
 _FIELDS = {"preload", "venv"}
 
 
@@ -57,13 +58,17 @@ def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
     base, prefix, executable = _python(given.get("venv"))
     agent = bootstrap.agent_directory()
     links, tops = _top_level()
+    path = [f"{prefix}/bin", f"{base}/bin", *_PATH]
+    if not os.path.exists(f"{prefix}/bin/python"):  # system interpreters have no plain name
+        links[_LINKS + "/python"] = executable
+        path.append(_LINKS)
     wanted = ["/usr", *tops, base, prefix, agent, *filter(os.path.isdir, _OPTIONAL)]
     return {
         "name": NAMES[0],
         "executable": executable,
         "binds": _outermost(wanted),
         "links": links,
-        "path": ":".join(dict.fromkeys((f"{prefix}/bin", f"{base}/bin", *_PATH))),
+        "path": ":".join(dict.fromkeys(path)),
         "preload": list(preload),
         "agent": agent,
     }

@@ -94,6 +94,7 @@ class Connection:
         self._queued = 0
         self._flush_due = False
         self._greeted = False
+        self._deaf = False
         self._hello_timer = self._loop.call_later(HELLO_TIMEOUT, self.close)
         self._loop.watch(self._fd, READABLE, self._on_ready)
 
@@ -101,7 +102,7 @@ class Connection:
 
     def send(self, data: frames.Buffer) -> None:
         """Queue bytes; they are written when the current callbacks are done."""
-        if self.closed:
+        if self.closed or self._deaf:
             return
         self._out.append(data)
         self._queued += len(data)
@@ -145,7 +146,10 @@ class Connection:
         except BlockingIOError:
             return False
         except OSError:
-            self.close()
+            # Its end, perhaps with a BYE before it, is still to be read.
+            self._deaf = True
+            self._out.clear()
+            self._queued = 0
             return False
         self._queued -= written
         while written:

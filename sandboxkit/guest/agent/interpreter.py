@@ -74,6 +74,7 @@ class Interpreter:
             with _environment(request["env"]):
                 try:
                     self._interrupts.arm()
+                    self._channel.send({"event": "begun"})  # from now on it can be interrupted
                     events = self._evaluate(request["code"], request["number"])
                 finally:
                     self._streams.flush()

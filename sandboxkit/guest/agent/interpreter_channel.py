@@ -7,11 +7,10 @@ import json
 import os
 from typing import Any, Dict, Optional
 
-__all__ = ["LIMIT", "Channel", "encode"]
+__all__ = ["HEADER", "Channel", "encode"]
 
 HEADER = 4
-LIMIT = 1 << 24
-"""Bytes of one message; a cell's text, being part of one frame, is far below."""
+"""Bytes of a message's length."""
 
 
 def encode(message: Dict[str, Any]) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -14,14 +13,15 @@ import socket
 import sys
 from pathlib import Path
 
-from sandboxkit.errors import SandboxError
-from sandboxkit_local import codes
+from sandboxkit.errors import ProviderUnavailableError, SandboxError
+from sandboxkit_local import codes, needs
 from sandboxkit_local.jail import cgroup, idmap
 from sandboxkit_local.paths import Paths
 
 from .server import Server
 from .service import Service
 from .snapshots import SnapshotStore
+from .zygotes import Zygotes
 
 __all__ = ["main"]
 
@@ -63,11 +63,16 @@ async def _run(paths: Paths, ready_fd: int, idle: float) -> None:
     cgroup.remove_leftovers(paths.journal)
     cgroups = cgroup.detect()
     if cgroups is not None:
-        digest = hashlib.sha256(os.fsencode(paths.state)).hexdigest()[:16]
-        cgroups.prepare(f"sandboxkit-{digest}", paths.journal)
+        cgroups.prepare(f"sandboxkit-{paths.digest}", paths.journal)
     snapshots = SnapshotStore(paths.snapshots)
     snapshots.load()
-    service = Service(idmap.choose(), cgroups, snapshots)
+    ids = idmap.choose()
+    if ids.kind == "single" and idmap.is_host_root():
+        raise ProviderUnavailableError(
+            "this process has no id but the host's root, which no sandbox may have",
+            hint=f"run as another user, {needs.INSTEAD}",
+        )
+    service = Service(ids, cgroups, snapshots, Zygotes(ids, f"sandboxkit-zygote-{paths.digest}"))
     paths.socket.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(paths.socket))

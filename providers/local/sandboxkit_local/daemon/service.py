@@ -45,13 +45,15 @@ class Service:
         ids: how host ids are given out.
         cgroups: where limits can be set, if anywhere.
         snapshots: where snapshots are kept.
+        zygotes: what sandboxes are forked from.
     """
 
-    def __init__(self, ids: IdMap, cgroups: Cgroups | None, snapshots: SnapshotStore) -> None:
+    def __init__(
+        self, ids: IdMap, cgroups: Cgroups | None, snapshots: SnapshotStore, zygotes: Zygotes
+    ) -> None:
         self.registry = Registry()
         self.snapshots = snapshots
-        self.zygotes = Zygotes(ids)
-        self._ids = ids
+        self.zygotes = zygotes
         self._cgroups = cgroups
         self._slots = Slots(ids.slots)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sandboxkit.errors import ProviderUnavailableError
-from sandboxkit_local import bootstrap, wire
+from sandboxkit_local import bootstrap, needs, wire
 from sandboxkit_local.jail.idmap import Extent, IdMap
 from sandboxkit_local.peer import Peer
 
@@ -103,6 +103,11 @@ class Zygote:
             raise ProviderUnavailableError(
                 f"the zygote for {self._what} died as it started", hint="sandboxkit doctor local"
             )
+        if "errno" in reply:
+            raise ProviderUnavailableError(
+                f"this system does not let us make sandboxes: {reply.get('message')}",
+                hint=f"{needs.namespace_fix()}, {needs.INSTEAD}; sandboxkit doctor local says more",
+            )
         if reply.get("event") != event:
             raise ProviderUnavailableError(
                 f"the zygote for {self._what} could not start: {reply.get('message')}",
@@ -154,10 +159,16 @@ class Zygote:
 
 
 class Zygotes:
-    """The zygotes by template, each started when first needed."""
+    """The zygotes by template, each started when first needed.
 
-    def __init__(self, ids: IdMap) -> None:
+    Args:
+        ids: the ids they may use.
+        title: what lists of processes show for them and for every sandbox's first process.
+    """
+
+    def __init__(self, ids: IdMap, title: str) -> None:
         self._ids = ids
+        self._title = title
         self._by_template: dict[str, asyncio.Task[Zygote]] = {}
 
     async def get(self, template: dict[str, Any]) -> Zygote:
@@ -183,27 +194,26 @@ class Zygotes:
         started = asyncio.get_running_loop().time()
         ours, theirs = wire.pair()
         with theirs:
-            arguments = bootstrap.command(
-                template["executable"],
-                "sandboxkit_local.zygote.launcher",
-                theirs.fileno(),
-                os.getpid(),
-                agent=template["agent"],
-            )
             try:
                 # From this thread, the main one: the death signal follows the thread that forks.
-                process = subprocess.Popen(  # noqa: ASYNC220 - a few milliseconds, once a template
-                    arguments,
+                process = bootstrap.popen(
+                    template["executable"],
+                    self._title,
+                    "sandboxkit_local.zygote.launcher",
+                    theirs.fileno(),
+                    os.getpid(),
+                    agent=template["agent"],
                     env=_ENVIRONMENT,
                     cwd="/",
-                    stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     pass_fds=[theirs.fileno()],
                 )
             except OSError as error:
                 ours.close()
-                raise ProviderUnavailableError(f"cannot run {arguments[0]}: {error}") from error
+                raise ProviderUnavailableError(
+                    f"cannot run {template['executable']}: {error}"
+                ) from error
         zygote = Zygote(process, ours, repr(template["name"]))
         try:
             await zygote.start(template, self._ids)
@@ -220,7 +230,7 @@ def _failed(task: asyncio.Task[Zygote]) -> bool:
 
 
 async def _write_maps(pid: int, ids: IdMap) -> None:
-    if ids.kind == "subordinate":
+    if ids.kind == "subordinate" and os.getuid() != 0:
         await _run_helper("newuidmap", pid, ids.uids)
         await _run_helper("newgidmap", pid, ids.gids)
         return

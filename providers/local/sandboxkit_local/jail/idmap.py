@@ -8,7 +8,7 @@ is the zygote's own and is never in a sandbox, except where there is but one id.
 kind            outer                          inner
 ==============  =============================  ==========================================
 ``root``        0 → `ROOT_BASE`, 2**28 ids      0 → 65,536 x slot, a range per sandbox
-``subordinate`` 0 → the user's range, 65,536   0 → 1, 65,535 ids, shared by all sandboxes
+``subordinate`` 0 → the user's range, 65,536   0 → 1, the others, shared by all sandboxes
 ``single``      0 → the user                   1000 → 0
 ==============  =============================  ==========================================
 """
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["ROOT_BASE", "SLOTS", "USER_ID", "IdMap", "choose", "subordinate_range"]
+__all__ = ["ROOT_BASE", "SLOTS", "USER_ID", "IdMap", "choose", "is_host_root", "subordinate_range"]
 
 ROOT_BASE = 0x70000000
 """Host id; up to 0x7FFFFFFF nothing else is known to give ids away (systemd's ranges end here)."""
@@ -91,8 +91,12 @@ def choose() -> IdMap:
     user, group = os.getuid(), os.getgid()
     if user == 0:
         everything = (0, ROOT_BASE, RANGE * (SLOTS + 1))
-        return IdMap("root", everything, everything)
-    if shutil.which("newuidmap") and shutil.which("newgidmap"):
+        if _mapped(ROOT_BASE, everything[2]):
+            return IdMap("root", everything, everything)
+        if _mapped(0, RANGE):  # root of a container; its ids are all there is
+            rest = (0, 1, RANGE - 1)
+            return IdMap("subordinate", rest, rest)
+    elif shutil.which("newuidmap") and shutil.which("newgidmap"):
         uids, gids = subordinate_range("/etc/subuid"), subordinate_range("/etc/subgid")
         if uids and gids:
             return IdMap("subordinate", (0, *uids), (0, *gids))
@@ -112,6 +116,26 @@ def subordinate_range(path: str) -> tuple[int, int] | None:
         if name in names and count >= RANGE and start > 0:
             return start, RANGE
     return None
+
+
+def _mapped(first: int, count: int) -> bool:
+    """Whether our user namespace has these ids."""
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{name}", encoding="ascii") as file:
+            extents = [[int(number) for number in line.split()] for line in file]
+        if not any(start <= first and first + count <= start + size for start, _, size in extents):
+            return False
+    return True
+
+
+def is_host_root() -> bool:
+    """Whether our one id is the host's root, which no sandbox may be."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        extents = [[int(number) for number in line.split()] for line in file]
+    return any(
+        start <= os.getuid() < start + size and outside + os.getuid() - start == 0
+        for start, outside, size in extents
+    )
 
 
 def _entries(path: str) -> Sequence[tuple[str, int, int]]:

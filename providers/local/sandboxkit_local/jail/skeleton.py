@@ -109,7 +109,7 @@ def plan(mount_points: Iterable[str], links: dict[str, str]) -> Skeleton:
 
     Args:
         mount_points: directories that something will be mounted on.
-        links: symbolic links directly below the root, path to target.
+        links: symbolic links, path to target.
     """
     skeleton = Skeleton(dict(_DIRECTORIES), links=dict(links))
     for text, path in (
@@ -129,6 +129,8 @@ def plan(mount_points: Iterable[str], links: dict[str, str]) -> Skeleton:
                 with open(path, "rb") as file:
                     skeleton.copies[path] = file.read()
     skeleton.links["/etc/mtab"] = "/proc/self/mounts"
+    for path in links:
+        _parents(skeleton, path)
     for path in mount_points:
         _parents(skeleton, path)
         skeleton.directories.setdefault(path, 0o755)

@@ -79,6 +79,12 @@ def build(sources: Sources, skeleton: Skeleton) -> None:
         os.mkdir(_BUILD_AT + INTERNAL + name, 0o755)
     skeleton.make_copies(_BUILD_AT)
     skeleton.make_copies(_BUILD_AT + INTERNAL + "/copies")
+    # Sandboxes that share the zygote's id could write to it, and to each other through it.
+    empty = f"{_BUILD_AT}{INTERNAL}/empty"
+    mount(empty, empty, None, MS_BIND)
+    set_mount_attributes(
+        empty, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    )
     os.chdir(_BUILD_AT)
     pivot_here()
 

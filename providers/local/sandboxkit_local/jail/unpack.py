@@ -41,11 +41,12 @@ def filler(pipe: int, ids: IdMap, slot: int, last_capability: int) -> Callable[[
         os.close(pipe)
         with os.fdopen(ours, "rb") as said, os.fdopen(go, "wb", 0) as start:
             outer = said.readline().decode().strip()
-            if outer:
+            if outer.isdigit():
                 for name in ("uid_map", "gid_map"):
                     _write(f"/proc/{outer}/{name}", ids.inner(slot))
                 start.write(b"!")
-            problem = said.read().decode(errors="replace")
+                outer = ""
+            problem = outer + said.read().decode(errors="replace")
         _, status = os.waitpid(pid, 0)
         if problem or status:
             raise OSError(f"the snapshot cannot be unpacked: {problem or 'the process died'}")
@@ -60,8 +61,6 @@ def _unpack(
     try:
         die_with_parent()
         outer = os.readlink("/proc/self")
-        os.fchdir(directory)
-        os.chroot(".")
         set_dumpable(True)  # else nobody below the host's root could write our map
         unshare(CLONE_NEWUSER)
         os.write(report, f"{outer}\n".encode())
@@ -70,6 +69,8 @@ def _unpack(
                 os.setgroups([])
             os.setresgid(ids.root_id, ids.root_id, ids.root_id)
             os.setresuid(ids.root_id, ids.root_id, ids.root_id)
+            os.fchdir(directory)
+            os.chroot(".")
             seal(last_capability, kept=_CAPABILITIES)
             with open(pipe, "rb", _BUFFER) as stream:
                 extract(stream, own=ids.kind != "single")

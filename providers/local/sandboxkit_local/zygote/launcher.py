@@ -40,7 +40,10 @@ def main(control_fd: int, daemon_pid: int) -> int:
     try:
         return _launch(control, first[0])
     except OSError as error:
-        wire.send(control, {"event": "failed", "errno": error.errno, "message": str(error)})
+        wire.send(
+            control,
+            {"event": "failed", "errno": error.errno, "message": error.strerror or str(error)},
+        )
         return 1
 
 
@@ -98,7 +101,10 @@ def _run_init(
         template_root.build(sources, plan)
         status = _init(control, settings, ids, plan)
     except OSError as error:
-        wire.send(control, {"event": "failed", "errno": error.errno, "message": str(error)})
+        wire.send(
+            control,
+            {"event": "failed", "errno": error.errno, "message": error.strerror or str(error)},
+        )
     finally:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()

@@ -1,0 +1,214 @@
+"""A context: a queue of cells and the interpreter that runs them, one at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional
+
+from .context_cell import Cell
+from .errors import BROKEN, NOT_FOUND, TOO_MANY, OpError
+from .frames import FrameError
+from .interpreter_process import InterpreterProcess
+from .interpreter_start import Place
+from .server import Server
+
+__all__ = ["Context"]
+
+MAX_QUEUED = 256
+_LAST_WORDS = 2000
+_FROM_INTERPRETER = ("result", "result_part", "raised")
+
+
+class Context:
+    """Where cells run and their variables live, in an interpreter that is started when needed.
+
+    Attributes:
+        id: names it.
+        language: of its cells.
+        place: where its interpreters run.
+    """
+
+    def __init__(self, server: Server, name: str, language: str, place: Place) -> None:
+        self.id = name
+        self.language = language
+        self.place = place
+        self._server = server
+        self._count = 0
+        self._queue: Deque[Cell] = deque()
+        self._running: Optional[Cell] = None
+        self._process: Optional[InterpreterProcess] = None
+        self._reason = ""
+        self._state_lost = False
+        self._waiters: List[Callable[[], None]] = []
+
+    def info(self) -> Dict[str, Any]:
+        """What clients are told of it."""
+        return {"id": self.id, "language": self.language, "cwd": self.place.cwd}
+
+    def start(self) -> None:
+        """Have an interpreter before the first cell comes.
+
+        Raises:
+            OpError: it cannot be started as asked.
+            OSError: the system has no room for it.
+        """
+        if self._process is None:
+            self._process = InterpreterProcess(
+                self._server, self.place, self._received, self._ended
+            )
+
+    def submit(self, cell: Cell) -> None:
+        """Run a cell when those before it are over.
+
+        Raises:
+            OpError: there are too many.
+        """
+        if len(self._queue) >= MAX_QUEUED:
+            raise OpError(TOO_MANY, f"more than {MAX_QUEUED} cells wait in context {self.id}")
+        self._queue.append(cell)
+        self._next()
+
+    def ignore(self, cell: Cell) -> None:
+        """Wait for its client no more; do not begin it."""
+        if cell in self._queue:
+            self._queue.remove(cell)
+            self._finish(cell)
+        elif cell is self._running and self._process is not None:
+            self._process.feed.impatient = True
+            self._process.feed.pump()
+
+    def drop(self, cell: Cell) -> None:
+        """Nobody wants it any more: stop it, or do not begin it."""
+        self.ignore(cell)
+        if cell is self._running:
+            self._stop(cell)
+
+    def restart(self, done: Callable[[], None]) -> None:
+        """End the interpreter and what it started; waiting cells run in a new one."""
+        self._end("the context was restarted", done)
+
+    def remove(self, done: Callable[[], None]) -> None:
+        """End the interpreter and what it started; waiting cells fail."""
+        waiting, self._queue = self._queue, deque()
+        for cell in waiting:
+            cell.stream.error(NOT_FOUND, f"context {self.id} was removed")
+        self._end("the context was removed", done)
+
+    def kill_without_waiting(self) -> None:
+        """End everything of it, for an agent that is about to exit."""
+        if self._process is not None:
+            self._process.kill_without_waiting()
+
+    # -- cells --
+
+    def _next(self) -> None:
+        """Begin the next cell, if nothing hinders it."""
+        while self._running is None and self._queue:
+            if self._process is not None and self._process.ending:
+                return
+            cell = self._queue.popleft()
+            try:
+                self.start()
+            except (OpError, OSError) as error:
+                cell.stream.fail(error)
+                continue
+            self._begin(cell)
+
+    def _begin(self, cell: Cell) -> None:
+        process = self._process
+        assert process is not None
+        self._running = cell
+        self._count += 1
+        cell.state_lost, self._state_lost = self._state_lost, False
+        process.feed.send({"code": cell.code, "number": self._count, "env": cell.env})
+        if cell.timeout is not None:
+            cell.timer = self._server.loop.call_later(cell.timeout, lambda: self._time_is_up(cell))
+        process.feed.attach(cell.stream)
+
+    def _time_is_up(self, cell: Cell) -> None:
+        if self._process is not None and self._process.feed.next_event == "done":
+            return  # it was in time, and only its client is late
+        cell.timed_out = True
+        self._stop(cell)
+
+    def _stop(self, cell: Cell) -> None:
+        """Interrupt it, and if it does not mind that, kill the interpreter."""
+        if cell.stopping or self._process is None:
+            return
+        cell.stopping = True
+        cell.cancel_timer()
+        cell.timer = self._server.loop.call_later(cell.grace, self._process.kill)
+        if cell.begun:
+            self._process.interrupt()
+
+    def _received(self, message: Dict[str, Any]) -> None:
+        cell, process = self._running, self._process
+        if cell is None or process is None:
+            return
+        event = message.get("event")
+        if event == "begun":
+            cell.begun = True
+            if cell.stopping:
+                process.interrupt()
+        elif event == "done":
+            self._finish(cell)
+            self._next()
+        elif event in _FROM_INTERPRETER:
+            try:
+                cell.show(message)
+            except FrameError:
+                process.kill()
+
+    def _finish(self, cell: Cell) -> None:
+        cell.cancel_timer()
+        if cell is self._running:
+            self._running = None
+            if self._process is not None:
+                self._process.feed.attach(None)
+        cell.stream.result(
+            {
+                "context": self.id,
+                "execution_count": self._count,
+                "timed_out": cell.timed_out,
+                "restarted": cell.state_lost,
+                "exit_code": None,
+            }
+        )
+
+    # -- the interpreter's end --
+
+    def _end(self, reason: str, done: Callable[[], None]) -> None:
+        if self._process is None:
+            self._state_lost = False
+            done()
+            return
+        self._reason = reason
+        self._waiters.append(done)
+        self._process.kill()
+
+    def _ended(self) -> None:
+        """Nothing of the interpreter is left, and what it wrote was sent."""
+        process, self._process = self._process, None
+        assert process is not None
+        cell, self._running = self._running, None
+        reason, self._reason = self._reason, ""
+        if cell is None:
+            self._state_lost = not reason and process.ready
+        elif process.ready:
+            cell.state_lost = True
+            if not cell.timed_out:
+                cell.show(_death(reason or process.how_it_ended()))
+            self._finish(cell)
+        else:
+            cell.cancel_timer()
+            words = process.feed.last_words(_LAST_WORDS)
+            cell.stream.error(BROKEN, f"{process.how_it_ended()} as it started: {words}")
+        process.feed.close()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter()
+        self._next()
+
+
+def _death(how: str) -> Dict[str, Any]:
+    return {"event": "raised", "name": "ContextDied", "value": how, "traceback": ""}

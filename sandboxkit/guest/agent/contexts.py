@@ -1,0 +1,133 @@
+"""The operations on code: run_code, and those that manage contexts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Dict
+
+from . import arguments
+from .context import Context
+from .context_cell import Cell
+from .errors import NO_SUCH_CWD, NOT_FOUND, TOO_MANY, UNSUPPORTED, OpError
+from .interpreter_start import Place
+from .process import LINGER
+from .server import Server
+from .spawn import directory
+from .stream import Message, Stream
+
+__all__ = ["install"]
+
+MAX_CONTEXTS = 256
+GRACE = 2.0
+LANGUAGES = ("python",)
+
+
+def install(server: Server) -> None:
+    """Offer these operations."""
+    contexts = Contexts(server)
+    server.add_op("run_code", contexts.run_code)
+    server.add_op("create_context", contexts.create)
+    server.add_op("list_contexts", contexts.list)
+    server.add_op("restart_context", contexts.restart)
+    server.add_op("remove_context", contexts.remove)
+    server.add_feature("code")
+    server.on_exit_hooks.append(contexts.kill_without_waiting)
+
+
+class Contexts:
+    """All contexts, the default one of a language under the language's name."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._contexts: Dict[str, Context] = {}
+
+    def run_code(self, stream: Stream, args: Message) -> None:
+        """Run a cell in a context, the language's default one if none is named."""
+        code = args.get("code")
+        if not isinstance(code, str):
+            raise arguments.bad("'code' must be a string")
+        cell = Cell(
+            stream,
+            code,
+            dict(arguments.environment(args)),
+            arguments.seconds(args, "timeout"),
+            arguments.seconds(args, "grace", GRACE) or 0.0,
+        )
+        context = self._for_cell(args)
+        stream.on_reset = lambda: context.drop(cell)
+        stream.on_lost = lambda clean: self._lost(context, cell, clean)
+        context.submit(cell)
+
+    def create(self, stream: Stream, args: Message) -> None:
+        """Make a context, its interpreter included."""
+        context = self._make(os.urandom(8).hex(), _language(args), args)
+        context.start()
+        self._contexts[context.id] = context
+        stream.result(context.info())
+
+    def list(self, stream: Stream, _args: Message) -> None:
+        """Tell of all of them."""
+        stream.result({"contexts": [context.info() for context in self._contexts.values()]})
+
+    def restart(self, stream: Stream, args: Message) -> None:
+        """Forget a context's variables."""
+        context = self._find(arguments.text(args, "context"))
+        context.restart(lambda: stream.result(context.info()))
+
+    def remove(self, stream: Stream, args: Message) -> None:
+        """Forget a context."""
+        context = self._find(arguments.text(args, "context"))
+        del self._contexts[context.id]
+        context.remove(lambda: stream.result(context.info()))
+
+    def kill_without_waiting(self) -> None:
+        """End all interpreters and what they started."""
+        for context in self._contexts.values():
+            context.kill_without_waiting()
+
+    def _lost(self, context: Context, cell: Cell, clean: bool) -> None:
+        if clean:
+            context.drop(cell)
+        else:
+            context.ignore(cell)
+            self._server.loop.call_later(LINGER, lambda: context.drop(cell))
+
+    def _for_cell(self, args: Message) -> Context:
+        name = arguments.optional_text(args, "context")
+        if name is not None:
+            return self._find(name)
+        language = _language(args)
+        if language not in self._contexts:
+            self._contexts[language] = self._make(language, language, {})
+        return self._contexts[language]
+
+    def _find(self, name: str) -> Context:
+        context = self._contexts.get(name)
+        if context is None:
+            raise OpError(NOT_FOUND, f"no such context: {name}")
+        return context
+
+    def _make(self, name: str, language: str, args: Message) -> Context:
+        if len(self._contexts) >= MAX_CONTEXTS:
+            raise OpError(TOO_MANY, f"more than {MAX_CONTEXTS} contexts")
+        return Context(self._server, name, language, self._place(args))
+
+    def _place(self, args: Message) -> Place:
+        config = self._server.config
+        cwd = arguments.text(args, "cwd", config.workdir)
+        if not cwd.startswith("/"):
+            raise OpError(NO_SUCH_CWD, f"{cwd} is not an absolute path", path=cwd)
+        account = self._server.account(arguments.optional_text(args, "user"))
+        with self._server.acting(account), directory(cwd):
+            pass
+        own = config.python in ("", sys.executable)
+        env = dict(arguments.environment(args))
+        return Place(cwd, env, account, "" if own else config.python)
+
+
+def _language(args: Message) -> str:
+    language = arguments.text(args, "language", LANGUAGES[0])
+    if language not in LANGUAGES:
+        raise OpError(UNSUPPORTED, f"no such language: {language}")
+    return language

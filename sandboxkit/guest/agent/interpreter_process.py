@@ -1,0 +1,115 @@
+"""The agent's hold on one interpreter: its messages, its tree, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Any, Callable, Dict, Optional
+
+from .interpreter_feed import Feed
+from .interpreter_start import Place, start
+from .proctree import Tree
+from .server import Server
+from .tree import TreeKill
+
+__all__ = ["InterpreterProcess"]
+
+
+class InterpreterProcess:
+    """A running interpreter. When it ends, for whatever reason, its whole tree is ended too.
+
+    Args:
+        server: of the agent.
+        place: where it runs.
+        on_message: called with each of its messages.
+        on_end: called when nothing of it is left and all it wrote was passed on.
+
+    Attributes:
+        feed: what it prints and says.
+        ready: whether it has said so.
+        ending: whether it is being killed, or has died.
+
+    Raises:
+        OpError: it cannot be started as asked.
+        OSError: the system has no room for it.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        place: Place,
+        on_message: Callable[[Dict[str, Any]], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        started = start(server, place)
+        self.ready = False
+        self._pid = started.pid
+        self._loop = server.loop
+        self._acting = server.acting(place.account)
+        self._on_message = on_message
+        self._on_end = on_end
+        self._status: Optional[int] = None
+        self._kill: Optional[TreeKill] = None
+        self._tree_ended = False
+        self._tree = Tree(
+            started.pid,
+            started.marker.encode("ascii"),
+            lambda: self._status is not None,
+            server.acting_as,
+        )
+        self.feed = Feed(server.loop, started.channel, started.output, self._received, self.kill)
+        server.on_exit(started.pid, self._reaped)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it can run no more cells."""
+        return self._kill is not None
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does: SIGINT to it and to what it runs in its process group."""
+        # Those of its group that are another user's by now are left alone.
+        with contextlib.suppress(OSError), self._acting:
+            os.killpg(self._pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """End its whole tree at once. Idempotent."""
+        if self._kill is None:
+            self._kill = TreeKill(self._loop, self._tree, 0.0, self._tree_is_gone)
+
+    def kill_without_waiting(self) -> None:
+        """The same, for an agent that has no time to see it end."""
+        for pid in self._tree.members():
+            self._tree.send(pid, signal.SIGKILL)
+
+    def how_it_ended(self) -> str:
+        """For people to read."""
+        status = self._status or 0
+        if not os.WIFSIGNALED(status):
+            return f"the interpreter exited with status {os.WEXITSTATUS(status)}"
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = "unknown"
+        return f"the interpreter was ended by signal {number} ({name})"
+
+    def _received(self, message: Dict[str, Any]) -> None:
+        if message.get("event") == "ready":
+            self.ready = True
+        else:
+            self._on_message(message)
+
+    def _reaped(self, status: int) -> None:
+        self._status = status
+        # Children that lived on would hold what it had open, and nobody could reach them.
+        self.kill()
+        self._settle()
+
+    def _tree_is_gone(self, _left: int) -> None:
+        self._tree_ended = True
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._tree_ended and self._status is not None:
+            self.feed.end(self._on_end)

@@ -1,0 +1,170 @@
+"""Starts an interpreter: forked from the agent, or by exec of another Python."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Dict, NamedTuple, NoReturn, Tuple
+
+from . import interpreter
+from .accounts import Account
+from .pipes import make_pipe
+from .server import Server
+from .spawn import MARKER, Command, directory, encode, raised_oom_score, spawn
+
+__all__ = ["Place", "Started", "start"]
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_BROKEN_STATUS = 70
+
+
+class Place(NamedTuple):
+    """Where an interpreter runs.
+
+    Attributes:
+        cwd: absolute.
+        env: what was asked for beyond the sandbox's variables.
+        account: who runs it.
+        python: the program, or empty to fork from the agent.
+    """
+
+    cwd: str
+    env: Dict[str, str]
+    account: Account
+    python: str
+
+
+class Started(NamedTuple):
+    """What is known of an interpreter as it is made.
+
+    Attributes:
+        marker: ``NAME=value`` in the environment of what it starts.
+        channel: our end, for its messages.
+        output: read ends of its stdout and stderr.
+    """
+
+    pid: int
+    marker: str
+    channel: socket.socket
+    output: Tuple[int, int]
+
+
+def start(server: Server, place: Place) -> Started:
+    """Start one in a session of its own. It is a child: see `Server.on_exit`.
+
+    Raises:
+        OpError: ``no_such_cwd``, ``no_such_user``.
+        OSError: no more processes, descriptors, memory.
+    """
+    marker = os.urandom(16).hex()
+    env = server.environment(place.account, place.env)
+    env[MARKER] = marker
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        # Pipes made by the user are the user's: /dev/stdout can be opened again.
+        with server.acting(place.account):
+            pipes = [make_pipe(), make_pipe()]
+        for read_end, write_end in pipes:
+            ours.callback(os.close, read_end)
+            theirs.callback(os.close, write_end)
+        channel, far_end = socket.socketpair()
+        ours.callback(channel.close)
+        theirs.callback(far_end.close)
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        theirs.callback(os.close, nothing)
+        fds = {0: nothing, 1: pipes[0][1], 2: pipes[1][1], 3: far_end.fileno()}
+        if place.python:
+            argv = [place.python, os.path.abspath(interpreter.__file__), "3"]
+            pid = spawn(server, Command(argv, place.cwd, env, place.account), fds)
+        else:
+            pid = _fork(server, place, env, fds)
+        ours.pop_all()
+    return Started(pid, f"{MARKER}={marker}", channel, (pipes[0][0], pipes[1][0]))
+
+
+def _fork(server: Server, place: Place, env: Dict[str, str], fds: Dict[int, int]) -> int:
+    agent = os.getpid()
+    with raised_oom_score(), server.acting(place.account, real=True), directory(place.cwd):
+        pid = os.fork()
+        if not pid:
+            try:
+                _become_interpreter(agent, env, fds)
+            finally:
+                os._exit(_BROKEN_STATUS)
+    return pid
+
+
+def _become_interpreter(agent: int, env: Dict[str, str], fds: Dict[int, int]) -> NoReturn:
+    """The rest of the forked child's life. Memory score, user and directory are set already."""
+    # The agent's objects stay alive, or their ends would close descriptors that are others' now.
+    gc.freeze()
+    _reset_signals()
+    os.setsid()
+    _give_up_the_agents_rights()
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != agent:  # it died before it was agreed on
+        os._exit(_BROKEN_STATUS)
+    _take_descriptors(fds)
+    os.environb.clear()
+    os.environb.update({encode(name): encode(value) for name, value in env.items()})
+    time.tzset()
+    _reseed()
+    interpreter.run(3)
+
+
+def _reset_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) not in (signal.SIG_DFL, None):
+            with contextlib.suppress(OSError, ValueError):
+                signal.signal(number, signal.SIG_DFL)
+    # As Python itself begins.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _give_up_the_agents_rights() -> None:
+    """Without exec the saved ids, with which it could become the agent again, would remain."""
+    uid, gid = os.getuid(), os.getgid()
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def _take_descriptors(fds: Dict[int, int]) -> None:
+    """Have these, at their numbers, and no others."""
+    # Copied out of the way first, so that none overwrites one that is still to be copied.
+    for there, here in {there: _copy_above(here) for there, here in fds.items()}.items():
+        os.dup2(here, there, inheritable=there <= 2)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in fds:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _copy_above(fd: int) -> int:
+    copy = os.dup(fd)
+    while copy <= 3:
+        copy = os.dup(fd)
+    return copy
+
+
+def _reseed() -> None:
+    """Let no two forks draw the same numbers; `random` sees to itself."""
+    tempfile, ssl = sys.modules.get("tempfile"), sys.modules.get("ssl")
+    if tempfile is not None:
+        tempfile.__dict__["_name_sequence"] = None
+    if ssl is not None:
+        ssl.RAND_add(os.urandom(32), 32.0)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

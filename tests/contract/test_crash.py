@@ -1,0 +1,144 @@
+"""The client is killed with SIGKILL in the middle of things, and nothing is left of it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from sandboxkit import Sandbox
+from tests.contract.survivors import marked_sleep, survivors
+
+pytestmark = pytest.mark.needs("commands")
+
+LINGER = 5.0
+"""Seconds for which a guest keeps what a vanished client may come back for (protocol)."""
+
+
+def client(script: str, *arguments: str) -> subprocess.Popen[str]:
+    """A client in a process of its own; it says ``ready`` when the interesting part begins."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys\nfrom sandboxkit import Sandbox\n" + script, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert child.stdout is not None
+    child.stdout.close()
+
+
+def eventually(holds: Callable[[], bool], seconds: float) -> bool:
+    """Whether something becomes true in time; only tests look again and again."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_in_the_middle_of_create(target) -> None:
+    script = (
+        "print('ready', flush=True)\n"
+        "while True: Sandbox.create(sys.argv[1], session=sys.argv[2], lifetime=3)\n"
+    )
+    delays = random.Random(7)
+    for _ in range(5):
+        child = client(script, target.profile, target.session)
+        time.sleep(delays.uniform(0.0, 0.3))
+        end(child)
+    assert eventually(lambda: not Sandbox.list(target.profile, session=target.session), 8)
+
+
+def test_in_the_middle_of_run(target) -> None:
+    sleeps = [marked_sleep(), marked_sleep()]
+    script = (
+        "s = Sandbox.connect(sys.argv[1])\n"
+        "s.run('setsid ' + sys.argv[2] + ' & echo ready; ' + sys.argv[3],\n"
+        "      on_stdout=lambda text: print(text, end='', flush=True))\n"
+    )
+    with target.create() as sandbox:
+        child = client(script, sandbox.address, *sleeps)
+        assert len(survivors(sandbox, sleeps[1])) == 1
+        end(child)
+        gone = LINGER + 3
+        assert eventually(lambda: not any(survivors(sandbox, sleep) for sleep in sleeps), gone)
+        assert sandbox.run("echo lives").stdout == "lives\n"
+
+
+def test_in_the_middle_of_code(target) -> None:
+    if not target.capabilities.code:
+        pytest.fail("a provider with commands is expected to run code")
+    sleep = marked_sleep()
+    script = (
+        "s = Sandbox.connect(sys.argv[1])\n"
+        "s.run_code('import subprocess\\nprint(\"ready\", flush=True)\\n'\n"
+        "           'subprocess.run(' + repr(sys.argv[2].split()) + ')',\n"
+        "           on_stdout=lambda text: print(text, end='', flush=True))\n"
+    )
+    with target.create() as sandbox:
+        sandbox.run_code("kept = 1")
+        child = client(script, sandbox.address, sleep)
+        end(child)
+        assert eventually(lambda: not survivors(sandbox, sleep), LINGER + 5)
+        assert sandbox.run_code("kept", timeout=20).text == "1"
+
+
+def test_in_the_middle_of_upload(target) -> None:
+    script = (
+        "s = Sandbox.connect(sys.argv[1])\n"
+        "def endless():\n"
+        "    yield b'x' * 3000000\n"
+        "    print('ready', flush=True)\n"
+        "    while True: yield b'x' * 100000\n"
+        "s.files.write('target', endless())\n"
+    )
+    with target.create(files={"target": "old"}) as sandbox:
+        child = client(script, sandbox.address)
+        end(child)
+        assert eventually(
+            lambda: [one.name for one in sandbox.files.list()] == ["target"], LINGER + 3
+        )
+        assert sandbox.files.read_text("target") == "old"
+
+
+def test_in_the_middle_of_kill(target) -> None:
+    script = (
+        "s = Sandbox.connect(sys.argv[1])\nprint('ready', flush=True)\ns.kill()\n"
+        "import time; time.sleep(60)\n"
+    )
+    for delay in (0.0, 0.002, 0.005, 0.05):
+        with target.create() as sandbox:
+            child = client(script, sandbox.address)
+            time.sleep(delay)
+            end(child)
+            # Whether the kill was on its way or not: it is there in full or gone in full.
+            alive = eventually(lambda: not sandbox.is_running(), 1) is False
+            if alive:
+                assert sandbox.run("echo whole").stdout == "whole\n"
+            listed = {info.id for info in Sandbox.list(target.profile, session=target.session)}
+            assert (sandbox.id in listed) == alive
+
+
+def test_what_was_started_outlives_a_killed_client(target) -> None:
+    sleep = marked_sleep()
+    script = (
+        "s = Sandbox.connect(sys.argv[1])\ns.start(sys.argv[2])\nprint('ready', flush=True)\n"
+        "import time; time.sleep(60)\n"
+    )
+    with target.create() as sandbox:
+        end(client(script, sandbox.address, sleep))
+        time.sleep(LINGER + 1)
+        assert len(survivors(sandbox, sleep)) == 1
