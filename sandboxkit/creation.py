@@ -44,8 +44,8 @@ def spec_and_target(
         given["snapshot"] = snapshot_address(snapshot)
     SandboxSpec.build(given)  # a wrong argument is told before a wrong configuration
     chosen = _target_of(profile, given.get("snapshot"))
-    defaults = dict(chosen.defaults)
-    if given.keys() & {"image", "snapshot", "template"}:
+    defaults = dict(chosen.profile.defaults)
+    if any(given.get(name) is not None for name in ("image", "snapshot", "template")):
         for name in ("image", "snapshot", "template"):
             defaults.pop(name, None)
     return SandboxSpec.build(_merged(defaults, given)), chosen
@@ -101,7 +101,7 @@ async def create(
     """
     # Finding the configuration reads files: not on the loop.
     spec, chosen = await asyncio.to_thread(spec_and_target, profile, arguments)
-    lease = acquire(chosen.provider, chosen.settings)
+    lease = acquire(chosen)
     try:
         provider = lease.provider
         emulated: frozenset[str] = getattr(provider, "emulated", frozenset())

@@ -25,7 +25,7 @@ async def list_sandboxes(
     chosen = target(profile)
     labels = {} if session is None else {"session": session}
     request = ListRequest(labels=labels, metadata=dict(metadata), state=state)
-    async with acquire(chosen.provider, chosen.settings) as provider:
+    async with acquire(chosen) as provider:
         found = [info async for info in provider.list(request)]
     return sorted(found, key=lambda info: info.created_at, reverse=True)
 
@@ -34,7 +34,7 @@ async def list_snapshots(profile: str | None) -> list[AsyncSnapshot]:
     """This owner's snapshots, newest first."""
     chosen = target(profile)
     request = SnapshotListRequest(labels={"owner": owner()})
-    async with acquire(chosen.provider, chosen.settings) as provider:
+    async with acquire(chosen) as provider:
         found = [info async for info in provider.list_snapshots(request)]
     found.sort(key=lambda info: info.created_at, reverse=True)
     return [AsyncSnapshot(info, chosen) for info in found]
@@ -44,7 +44,7 @@ async def delete_snapshot(address: str, profile: str | None = None) -> bool:
     """Delete a snapshot by its address; true if it was there."""
     provider_name, identifier = split_address(address)
     chosen = target_for(provider_name, profile)
-    async with acquire(chosen.provider, chosen.settings) as provider:
+    async with acquire(chosen) as provider:
         return await provider.delete_snapshot(SnapshotIdRequest(snapshot_id=identifier))
 
 
@@ -65,7 +65,7 @@ async def reap(profile: str | None = None, *, dry_run: bool = True) -> list[str]
     mine = {"owner": owner()}
     now = datetime.now(UTC)
     gone: list[str] = []
-    async with acquire(chosen.provider, chosen.settings) as provider:
+    async with acquire(chosen) as provider:
         sandboxes = [info async for info in provider.list(ListRequest(labels=mine))]
         for sandbox in sandboxes:
             if sandbox.expires_at is not None and sandbox.expires_at <= now:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from .config import AUTO, Config, ResolvedProfile, load_config
 from .errors import ConfigError, InvalidRequestError
@@ -34,23 +33,18 @@ class Target:
 
     Attributes:
         provider: the provider's name.
-        settings: for it alone; may hold secrets, never shown.
-        defaults: of `create`.
+        profile: its settings and the defaults of `create`; its ``repr`` hides secrets.
         config: where templates are looked up.
     """
 
     provider: str
-    settings: Mapping[str, Any]
-    defaults: Mapping[str, Any]
+    profile: ResolvedProfile
     config: Config
-
-    def __repr__(self) -> str:
-        return f"Target({self.provider!r})"
 
 
 def _target(config: Config, profile: ResolvedProfile) -> Target:
     provider = auto_provider() if profile.provider == AUTO else profile.provider
-    return Target(provider, profile.settings, profile.defaults, config)
+    return Target(provider, profile, config)
 
 
 def target(profile: str | None) -> Target:

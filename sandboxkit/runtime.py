@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+import hashlib
 from weakref import WeakKeyDictionary
 
-from pydantic import ValidationError
-
-from .errors import ConfigError
 from .layers.emulation import EmulatedFiles
 from .layers.errors import LocatedErrors
 from .layers.ownership import OwnershipLayer
 from .layers.retry import RetryLayer
 from .plugins import load_provider
 from .provider import Provider
+from .resolve import Target
 
 __all__ = ["Lease", "acquire", "layered"]
 
@@ -26,27 +23,6 @@ def layered(provider: Provider) -> Provider:
     if served.capabilities.commands and not served.capabilities.file_ops:
         served = EmulatedFiles(served)
     return LocatedErrors(OwnershipLayer(served))
-
-
-def open_provider(name: str, settings: Mapping[str, Any]) -> Provider:
-    """Make a provider from its settings.
-
-    Raises:
-        ProviderNotFoundError: it is not installed.
-        ConfigError: a setting is wrong; the message never shows a value that may be secret.
-    """
-    cls = load_provider(name)
-    try:
-        validated = cls.settings_type.model_validate(dict(settings))
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"provider {name!r}: setting {where!r}: {first['msg']}",
-            provider=name,
-            hint="sandboxkit config show --origin",
-        ) from None
-    return layered(cls(validated))
 
 
 class _Shared:
@@ -91,10 +67,17 @@ class Lease:
         await self.release()
 
 
-def acquire(name: str, settings: Mapping[str, Any]) -> Lease:
-    """Open a provider for the running loop, or share the one that is open with these settings."""
+def acquire(target: Target) -> Lease:
+    """Open a provider for the running loop, or share the one that is open with these settings.
+
+    Raises:
+        ProviderNotFoundError: it is not installed.
+        ConfigError: a setting is wrong; the message never shows a value that may be secret.
+    """
+    cls = load_provider(target.provider)
+    settings = target.profile.settings_as(cls.settings_type)
+    key = (target.provider, hashlib.sha256(settings.model_dump_json().encode()).hexdigest())
     home = _open.setdefault(asyncio.get_running_loop(), {})
-    key = (name, repr(sorted(settings.items())))
     if key not in home:
-        home[key] = _Shared(open_provider(name, settings))
+        home[key] = _Shared(layered(cls(settings)))
     return Lease(home[key], home, key)

@@ -196,7 +196,7 @@ class AsyncSandbox:
         """
         provider, identifier = split_address(address)
         chosen = target_for(provider, profile)
-        lease = acquire(chosen.provider, chosen.settings)
+        lease = acquire(chosen)
         try:
             info = await lease.provider.connect(SandboxRequest(sandbox_id=identifier))
         except BaseException as error:
@@ -312,7 +312,7 @@ class AsyncSandbox:
     async def kill(self) -> bool:
         """End it and everything in it; true if it was there. Idempotent, and verified."""
         if self._closed:
-            async with acquire(self._target.provider, self._target.settings) as provider:
+            async with acquire(self._target) as provider:
                 return await provider.kill(KillRequest(sandbox_id=self.id))
         try:
             return await self._lease.provider.kill(KillRequest(sandbox_id=self.id))

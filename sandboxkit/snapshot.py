@@ -59,7 +59,7 @@ class AsyncSnapshot:
 
     async def delete(self) -> bool:
         """Delete it; true if it was there. Idempotent."""
-        async with acquire(self._target.provider, self._target.settings) as provider:
+        async with acquire(self._target) as provider:
             try:
                 return await provider.delete_snapshot(SnapshotIdRequest(snapshot_id=self.id))
             except NotFoundError:

@@ -192,7 +192,7 @@ def test_permissions_are_the_users(sandbox: Sandbox) -> None:
     with pytest.raises(PermissionError):
         sandbox.files.write("/etc/mine", "x")
     with pytest.raises(PermissionError):
-        sandbox.files.mkdir("/usr/mine")
+        sandbox.files.mkdir("/opt/mine")
     sandbox.run("echo s > secret; chmod 000 secret", check=True)
     with pytest.raises(PermissionError):
         sandbox.files.read_bytes("secret")

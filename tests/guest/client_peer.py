@@ -82,12 +82,17 @@ async def peer_and_client(
 
     async def dial(factory: Any) -> tuple[asyncio.Transport, GuestConnection]:
         ours, theirs = socket.socketpair()
-        peer = Peer(*await asyncio.open_connection(sock=theirs))
-        made.append(peer)
-        if greet:
-            peer.hello()
-        peers.put_nowait(peer)
-        return await loop.create_connection(factory, sock=ours)
+        try:
+            peer = Peer(*await asyncio.open_connection(sock=theirs))
+            made.append(peer)
+            if greet:
+                peer.hello()
+            peers.put_nowait(peer)
+            return await loop.create_connection(factory, sock=ours)
+        except asyncio.CancelledError:
+            ours.close()
+            theirs.close()
+            raise
 
     client = GuestClient(dial, **options)
     try:

@@ -64,7 +64,8 @@ class RawClient:
             return
         for frame in self.decoder.feed(data):
             if frame.type == frames.CREDIT:
-                self.credit[frame.stream] += frame.credit()
+                held = self.credit.get(frame.stream, frames.WINDOW)
+                self.credit[frame.stream] = held + frame.credit()
                 continue
             self.inbox.setdefault(frame.stream, deque()).append(frame)
             if frame.type == frames.DATA and frame.payload and frame.stream not in self.stalled:
@@ -198,9 +199,10 @@ class Agent:
         return self.process.pid
 
     def dial(self, **options: Any) -> RawClient:
+        assert eventually(lambda: os.path.exists(self.socket_path))
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(self.socket_path)
         self.dialled.append(sock)
+        assert eventually(lambda: sock.connect_ex(self.socket_path) == 0)
         return RawClient(sock, **options)
 
     def rss(self, peak: bool = False) -> int:

@@ -23,6 +23,7 @@ MAX_STREAMS = 4096
 HELLO_TIMEOUT = 30.0
 
 _GATHERED = 64
+_SEND_BUFFER = 1_048_576
 _ROUNDS = 4
 _FROM_CLIENT = (frames.OPEN, frames.DATA, frames.CREDIT, frames.CONTROL, frames.RESET)
 # A client counts upwards; one that does not is remembered number by number, up to here.
@@ -80,6 +81,8 @@ class Connection:
 
     def __init__(self, server: Server, sock: socket.socket) -> None:
         sock.setblocking(False)
+        # As much as is allowed: a window fits, so that a sender need not wait for its reader.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self.congested = False
         self.closed = False
         self._server = server

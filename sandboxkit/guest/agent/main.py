@@ -23,11 +23,16 @@ def main(argv: List[str]) -> NoReturn:
     parser.add_argument("--token-env", metavar="NAME", help="variable holding the token")
     parser.add_argument("--lifetime", metavar="SECONDS", type=float)
     parser.add_argument("--workdir", metavar="PATH")
+    parser.add_argument("--switch-users", action="store_true", help="act as any user; needs root")
     options = parser.parse_args(argv)
     if not options.listen and not options.connection_fd and options.control_fd is None:
         parser.error("one of --listen, --connection-fd and --control-fd is needed")
     config = AgentConfig.of_this_process()
-    config = config._replace(lifetime=options.lifetime, workdir=options.workdir or config.workdir)
+    config = config._replace(
+        lifetime=options.lifetime,
+        workdir=options.workdir or config.workdir,
+        can_switch_user=options.switch_users,
+    )
     if options.token_env:
         config = config._replace(token=os.environ.pop(options.token_env))
     control = None

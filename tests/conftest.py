@@ -1,0 +1,35 @@
+"""One private daemon for the whole run, and at its end a check that nothing is left of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandboxkit import portal
+from sandboxkit_local import paths
+from tests.leaks import Census
+from tests.local.harness import stop_daemon
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_daemon() -> Iterator[None]:
+    """Tests never touch the daemon of the user who runs them."""
+    state = Path(tempfile.mkdtemp(prefix="sandboxkit-test-"))
+    before = Census.take(state)
+    os.environ[paths.STATE_VARIABLE] = str(state)
+    os.environ["XDG_CONFIG_HOME"] = str(state / "no-configuration")
+    yield
+    portal.shut_down()
+    where = paths.locate(state)
+    if where.socket.exists():
+        stop_daemon(where)
+    left = Census.take(state).since(before)
+    files = [name for name in left.pop("files", []) if "/snapshots/" in str(name)]
+    shutil.rmtree(state)
+    assert not left, f"the run left this behind: {left}"
+    assert not files, f"snapshots that no test deleted: {files}"
