@@ -16,6 +16,7 @@ from ..errors import (
     ExecLostError,
     ProcessNotFoundError,
     ProtocolError,
+    SandboxError,
     SandboxNotFoundError,
     TransportError,
 )
@@ -31,12 +32,16 @@ from ..provider import (
 )
 from .client import GuestClient
 from .inbox import Inbox
+from .process_input import ProcessInput
 from .process_link import ProcessLink
 
 __all__ = ["GuestProcess"]
 
 ATTEMPTS = 5
 """How often in a row a connection may break before anything is heard of the process."""
+
+SETTLED = 1.0
+"""Seconds after which a link that breaks counts as one that had worked."""
 
 MAX_GAPS = 10_000
 """How many gaps may wait for the consumer. Each holds memory that no credit counts."""
@@ -62,11 +67,10 @@ class GuestProcess(ProcessStream):
         self._heard = False
         self._gaps = 0
         self._attempts = 0
+        self._linked_at = 0.0
         self._resuming: asyncio.Task[None] | None = None
-        self._writing = asyncio.Lock()
-        self._wrote = False
-        self._input_lost = False
-        self._input_closed = False
+        self._bound = False
+        self.input = ProcessInput(self._writable_link, is_open=False)
         self._pid_here = os.getpid()
 
     @classmethod
@@ -77,7 +81,8 @@ class GuestProcess(ProcessStream):
             SandboxError: what the guest answered, or why it did not.
         """
         process = cls(client, own=True)
-        process._input_closed = not request.stdin
+        process._bound = request.bound
+        process.input.closed = not request.stdin
         link = process._link
         await client.open(link, "start", _start_arguments(request))
         try:
@@ -87,7 +92,7 @@ class GuestProcess(ProcessStream):
             link.reset()
             process._over = True
             raise
-        process._heard = True
+        process._begun()
         return process
 
     @classmethod
@@ -119,18 +124,10 @@ class GuestProcess(ProcessStream):
                 return
 
     async def send_stdin(self, data: bytes) -> None:
-        async with self._writing:
-            link = await self._input()
-            self._wrote = True
-            await link.send(data)
+        await self.input.send(data)
 
     async def close_stdin(self) -> None:
-        async with self._writing:
-            if self._exited or self._input_closed:
-                return
-            link = await self._input()
-            self._input_closed = True
-            link.send_end()
+        await self.input.finish()
 
     async def signal(self, signum: int) -> None:
         link = await self._linked() if not self._exited else None
@@ -186,7 +183,7 @@ class GuestProcess(ProcessStream):
 
     def input_closed(self) -> None:
         """The process takes no more input."""
-        self._input_closed = True
+        self.input.closed = True
         self._link.stop_sending()
 
     def closed(self) -> None:
@@ -200,8 +197,9 @@ class GuestProcess(ProcessStream):
         if self._over or link is not self._link or link is self._broken:
             return
         self._broken = link
+        if asyncio.get_running_loop().time() - self._linked_at > SETTLED:
+            self._attempts = 0
         if isinstance(error, TransportError):
-            self._input_lost = self._wrote
             self._resume()
         else:
             self._lost("transport", error)
@@ -235,12 +233,10 @@ class GuestProcess(ProcessStream):
         if size > stale:
             self._link.take(channel, size - stale)
 
-    async def _input(self) -> ProcessLink:
-        link = self._link if self._input_closed else await self._linked()
-        if self._input_closed or self._over:
-            raise BrokenPipeError(errno.EPIPE, "the process takes no more input")
-        if self._input_lost:
-            raise TransportError("the connection broke, and nobody knows how much input arrived")
+    async def _writable_link(self) -> ProcessLink:
+        link = self._link if self.input.closed else await self._linked()
+        if self._over:
+            raise BrokenPipeError(errno.EPIPE, "the process has ended or is lost")
         return link
 
     async def _linked(self) -> ProcessLink:
@@ -256,8 +252,7 @@ class GuestProcess(ProcessStream):
         """In a forked child: observe with a connection of our own; the parent stays the owner."""
         self._pid_here = os.getpid()
         self._own = False
-        self._input_closed = True
-        self._writing = asyncio.Lock()
+        self.input = ProcessInput(self._writable_link, is_open=False)
         if not self._over:
             self._resume()
 
@@ -276,12 +271,20 @@ class GuestProcess(ProcessStream):
                 self._lost("transport", gone)
             except TransportError as broken:
                 error = broken
+            except SandboxError as refused:
+                self._lost("transport", refused)
             else:
+                self._check_input()
                 return
         if not self._over:
             explained = await self._client.explain(error)
             cause = explained.cause if isinstance(explained, SandboxNotFoundError) else None
             self._lost(cause or "transport", explained)
+
+    def _check_input(self) -> None:
+        # One that is bound has nobody who would notice: it would wait for its input for ever.
+        if self.input.lost and self._bound and not self._exited:
+            self._lost("transport", TransportError("nobody knows how much of its input arrived"))
 
     async def _attach(self) -> None:
         arguments: dict[str, Any] = {
@@ -296,7 +299,11 @@ class GuestProcess(ProcessStream):
         self._link = link
         self._stale = [*self._waiting]
         await link.begun
+        self._begun()
+
+    def _begun(self) -> None:
         self._heard = True
+        self._linked_at = asyncio.get_running_loop().time()
 
     def _lost(self, cause: Cause, error: Exception | None) -> None:
         self._over = True

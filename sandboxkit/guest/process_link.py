@@ -27,6 +27,8 @@ class ProcessLink(GuestStream):
 
     Attributes:
         begun: done when the guest has said that the process is there.
+        input_from: the offset, in the process's input, of what is sent here.
+        input_ended: whether the end of the input was sent here.
     """
 
     channels = frozenset({1, 2})
@@ -35,6 +37,8 @@ class ProcessLink(GuestStream):
         super().__init__()
         self._first = first
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.input_from = 0
+        self.input_ended = False
         self._process = process
 
     def on_data(self, channel: int, data: bytes) -> None:
@@ -74,6 +78,8 @@ class ProcessLink(GuestStream):
             integer(event, "pid", self._process.pid, self._process.pid)
             for channel, name in ((1, "stdout"), (2, "stderr")):
                 self._process.begins(channel, integer(event, name))
+            reached = None if event.get("stdin") is None else integer(event, "stdin")
+            self._process.input.resumed(self, reached)
         self.begun.set_result(None)
 
     def _gap(self, event: Fields) -> None:

@@ -29,12 +29,14 @@ class GuestStream:
     Attributes:
         channels: on which the guest may send data.
         ended: nothing arrives any more.
+        sent: bytes of data sent on the main channel.
     """
 
     channels: ClassVar[frozenset[int]] = frozenset()
 
     def __init__(self) -> None:
         self.ended = False
+        self.sent = 0
         self._connection: GuestConnection | None = None
         self._number = 0
         self._op = ""
@@ -110,6 +112,7 @@ class GuestStream:
             else:
                 size = min(len(view), MAX_DATA, self._credit)
                 self._credit -= size
+                self.sent += size
                 connection.send_data(self._number, view[:size])
                 view = view[size:]
 

@@ -69,7 +69,9 @@ def mutated(rng: random.Random) -> bytes:
         elif kind == 2:
             data[place:place] = rng.randbytes(rng.randint(1, 20))
         elif kind == 3:
-            data[place : place + 4] = struct.pack(">I", rng.choice((0, 1, 65_537, 2**31, 2**32 - 1)))
+            data[place : place + 4] = struct.pack(
+                ">I", rng.choice((0, 1, 65_537, 2**31, 2**32 - 1))
+            )
         else:
             data[place:place] = data[: rng.randint(0, len(data))]
     return bytes(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -93,7 +94,8 @@ class InterpreterClient:
                 outcome.alive = event is not None
                 if event is None or event["event"] == "done":
                     return True
-                outcome.events.append(event)
+                if event["event"] != "begun":
+                    outcome.events.append(event)
         return False
 
     def _receive(self) -> dict[str, Any] | None:
@@ -125,6 +127,9 @@ def _fork(channel: int, out: int, err: int) -> int:
         os.dup2(out, 1)
         os.dup2(err, 2)
         signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.freeze()
+        os.closerange(3, channel)
+        os.closerange(channel + 1, 1024)
         interpreter.run(channel)
     finally:
         os._exit(70)

@@ -34,9 +34,8 @@ class CodeAgent(Agent):
             "from sandboxkit.guest.agent import main\n"
             "of = main.AgentConfig.of_this_process\n"
             f"main.AgentConfig.of_this_process = lambda: of()._replace(python={interpreter!r})\n"
-            "main.main(sys.argv[3:])\n"
+            "main.main([word for word in sys.argv if word.startswith('--')])\n"
         )
-        # The base class runs `python -m sandboxkit.guest.agent ...`.
         launcher = workdir / "launcher"
         launcher.write_text(f'#!/bin/sh\nexec {sys.executable} {program} "$@"\n')
         launcher.chmod(0o755)

@@ -39,9 +39,7 @@ VIOLATIONS = {
     + frames.encode_json(frames.OPEN, 1, {"op": "start", "argv": ["sleep", "1"]})
     + frames.encode(frames.DATA, 1, b"x", 1),
     "data beyond the credit": HELLO
-    + frames.encode_json(
-        frames.OPEN, 1, {"op": "start", "argv": ["sleep", "5"], "stdin": True}
-    )
+    + frames.encode_json(frames.OPEN, 1, {"op": "start", "argv": ["sleep", "5"], "stdin": True})
     + frames.encode(frames.DATA, 1, bytes(frames.MAX_DATA)) * 40,
     "data after the end": HELLO
     + frames.encode_json(frames.OPEN, 1, {"op": "start", "argv": ["sleep", "1"]})
@@ -51,9 +49,7 @@ VIOLATIONS = {
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)
-def test_a_violation_closes_only_its_connection(
-    agent: Agent, client: RawClient, name: str
-) -> None:
+def test_a_violation_closes_only_its_connection(agent: Agent, client: RawClient, name: str) -> None:
     bad = agent.dial(greet=False)
     try:
         bad.send(VIOLATIONS[name])

@@ -124,6 +124,21 @@ def test_senseless_messages_do_no_harm(maker: Maker) -> None:
     os.close(write_end)
 
 
+def test_an_agent_nobody_can_reach_any_more_ends() -> None:
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandboxkit.guest.agent", f"--connection-fd={theirs.fileno()}"],
+        cwd=ROOT,
+        pass_fds=[theirs.fileno()],
+    )
+    theirs.close()
+    client = RawClient(ours)
+    pid = client.event(client.open("start", argv=["sleep", "99"]), "started")["pid"]
+    ours.close()
+    assert process.wait(10) == 0
+    assert eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
 def test_a_lifetime_ends_the_agent_and_all_it_started(tmp_path: Path) -> None:
     tag = f"TEST_TAG={uuid.uuid4().hex}"
     agent = Agent(tmp_path, "--lifetime=1.5")

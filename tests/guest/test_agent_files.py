@@ -100,7 +100,9 @@ def test_a_write_is_atomic(client: RawClient, tmp_path: Path) -> None:
     assert path.read_bytes() == b"n" * MIB + b"!"
 
 
-def test_an_unfinished_write_leaves_nothing(agent: Agent, client: RawClient, tmp_path: Path) -> None:
+def test_an_unfinished_write_leaves_nothing(
+    agent: Agent, client: RawClient, tmp_path: Path
+) -> None:
     for end in ("reset", "lost", "bye"):
         place = tmp_path / end
         place.mkdir()
@@ -282,6 +284,21 @@ def test_remove(client: RawClient, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     assert client.call("remove", path=str(tmp_path / "link"), recursive=True).result == {}
     assert (tmp_path / "target" / "f").exists()
+
+
+def test_a_tree_deeper_than_any_path_is_removed(client: RawClient, tmp_path: Path) -> None:
+    name, here = "d" * 200, os.getcwd()
+    (tmp_path / "top").mkdir()
+    try:
+        os.chdir(tmp_path / "top")
+        for _ in range(60):
+            os.mkdir(name)
+            os.chdir(name)
+            Path("f").touch()
+    finally:
+        os.chdir(here)
+    assert client.call("remove", path=str(tmp_path / "top"), recursive=True).result == {}
+    assert not (tmp_path / "top").exists()
 
 
 def test_mkdir(client: RawClient, tmp_path: Path) -> None:

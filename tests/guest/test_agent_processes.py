@@ -98,9 +98,7 @@ def test_user(client: RawClient) -> None:
     assert run(client, "id -u", user=str(os.getuid()))[0] == f"{os.getuid()}\n".encode()
 
 
-def test_environment_is_only_what_is_meant(
-    agent: Agent, client: RawClient, tmp_path: Path
-) -> None:
+def test_environment_is_only_what_is_meant(agent: Agent, client: RawClient, tmp_path: Path) -> None:
     outcome = client.call("start", argv=["env", "-0"], env={"A": "b=c\nd", "LANG": "C"})
     pairs = dict(item.split("=", 1) for item in outcome.stdout.decode().split("\0") if item)
     assert len(pairs.pop("SANDBOXKIT_PROCESS")) == 32

@@ -44,7 +44,7 @@ def test_a_timeout_ends_the_whole_tree_and_keeps_the_output(client: RawClient, t
 
 def test_what_ignores_sigterm_is_killed_after_the_grace(client: RawClient, tag: str) -> None:
     began = time.monotonic()
-    shell = f"setsid bash -c \"{STUBBORN}\" & {STUBBORN}"
+    shell = f'setsid bash -c "{STUBBORN}" & {STUBBORN}'
     outcome = client.call("start", shell=shell, env=env(tag), timeout=0.3, grace=0.7)
     assert 1.0 <= time.monotonic() - began < 6
     assert alive(tag) == []
@@ -68,7 +68,7 @@ def test_a_command_that_ends_in_time_is_not_timed_out(client: RawClient) -> None
 
 
 def test_terminate_reports_when_nothing_is_left(client: RawClient, tag: str) -> None:
-    shell = f"(setsid bash -c \"{STUBBORN}\" >/dev/null 2>&1 &); echo up; sleep 300"
+    shell = f'(setsid bash -c "{STUBBORN}" >/dev/null 2>&1 &); echo up; sleep 300'
     stream = client.open("start", shell=shell, env=env(tag))
     while client.frame(stream).payload != b"up\n":
         pass
@@ -85,7 +85,7 @@ def test_terminate_reports_when_nothing_is_left(client: RawClient, tag: str) -> 
 
 
 def test_a_fork_storm_is_ended(client: RawClient, tag: str) -> None:
-    storm = "f() { sleep 0.01; setsid bash -c \"$S\" & setsid bash -c \"$S\" & sleep 0.05; }; f"
+    storm = 'f() { sleep 0.01; setsid bash -c "$S" & setsid bash -c "$S" & sleep 0.05; }; f'
     variables = {**env(tag), "S": "for i in 1 2 3; do sleep 0.01 & setsid sleep 20 & done; wait"}
     stream = client.open("start", shell=f"while :; do {storm}; done", env=variables)
     client.event(stream, "started")

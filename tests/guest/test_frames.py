@@ -80,9 +80,7 @@ def test_garbage_means_the_same_however_cut(data: bytes, cuts: list[int]) -> Non
     assert decode_cut(data, cuts)[:2] == whole[:2]
 
 
-@given(
-    st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**16 - 1), streams, st.integers(0)
-)
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**16 - 1), streams, st.integers(0))
 def test_a_header_is_judged_before_its_payload(
     kind: int, channel: int, flags: int, stream: int, length: int
 ) -> None:

@@ -33,7 +33,8 @@ def test_pids_are_bounded(local: Harness):
 
 
 def test_open_files_and_cores_are_bounded(local: Harness):
-    assert local.sh(local.create().id, "ulimit -c; ulimit -Hn").split() == ["0", "65536"]
+    assert local.sh(local.create().id, "ulimit -c; ulimit -Hn").split()[0] == "0"
+    assert int(local.sh(local.create().id, "ulimit -Hn")) <= 65_536
 
 
 def test_what_cannot_be_enforced_is_refused_or_named(local: Harness):
@@ -55,13 +56,15 @@ def test_memory_is_bounded_for_the_whole_sandbox(local: Harness):
     assert local.run(info.id, hog).code == -9
     assert local.sh(info.id, "echo alive").strip() == "alive"
     # Files are memory too.
-    assert local.run(info.id, "head -c 200000000 /dev/zero > f").code != 0
+    assert "No space left" in local.run(info.id, "head -c 60000000 /dev/zero > f").stderr
 
 
 @pytest.mark.root
 def test_cpu_is_bounded(local: Harness):
     info = local.create(cpu=0.2)
-    spin = "import time; end = time.time() + 1.0\nwhile time.time() < end: pass\nprint(time.process_time())"
+    spin = "import time\nend = time.time() + 1\n" + (
+        "while time.time() < end: pass\nprint(time.process_time())"
+    )
     assert float(local.sh(info.id, ("python", "-c", spin))) < 0.4
 
 

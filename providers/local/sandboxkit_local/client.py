@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -42,12 +43,15 @@ class DaemonClient:
             SandboxError: what the daemon answered.
             TransportError: the daemon died before it did.
         """
-        peer = await self._connected()
         number = next(self._numbers)
+        message = {"id": number, "do": do, **fields}
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._pending[number] = future
         try:
-            self._send(peer, {"id": number, "do": do, **fields})
+            if not self._send(await self._connected(), number, message, future):
+                # The daemon is gone and the loop had no time to notice; nothing was sent.
+                self.close()
+                if not self._send(await self._connected(), number, message, future):
+                    raise TransportError("the daemon ended", outcome="not_started", retryable=True)
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
@@ -59,7 +63,8 @@ class DaemonClient:
     async def tell(self, do: str, **fields: Any) -> None:
         """Send what has no reply; nothing happens if the daemon is gone."""
         if self._peer is not None and not self._peer.closed and self._pid == os.getpid():
-            self._send(self._peer, {"do": do, **fields})
+            with contextlib.suppress(OSError):
+                self._peer.send({"do": do, **fields})
 
     async def pages(self, do: str, **fields: Any) -> AsyncIterator[dict[str, Any]]:
         """Every record of a listing."""
@@ -78,13 +83,18 @@ class DaemonClient:
         self._peer = None
         self._lose()
 
-    def _send(self, peer: Peer, message: dict[str, Any]) -> None:
+    def _send(
+        self, peer: Peer, number: int, message: dict[str, Any], future: asyncio.Future[Answer]
+    ) -> bool:
+        """Send a request; false if the other side is gone."""
         try:
             peer.send(message)
         except wire.Garbage as error:
             raise InvalidRequestError(f"the request is too large: {error}") from error
-        except OSError as error:
-            raise TransportError(f"the daemon is gone: {error}", retryable=True) from error
+        except OSError:
+            return False
+        self._pending[number] = future
+        return True
 
     async def _connected(self) -> Peer:
         if self._peer is not None and not self._peer.closed and self._pid == os.getpid():
@@ -97,8 +107,11 @@ class DaemonClient:
     async def _connect(self) -> Peer:
         sock: socket.socket = await asyncio.to_thread(start.connect, self._paths)
         self._pid = os.getpid()
-        self._peer = Peer(sock, self._message, lambda _: self._lose())
+        self._peer = Peer(sock, self._message, self._ended)
         return self._peer
+
+    def _ended(self, error: Exception | None) -> None:
+        self._lose()
 
     def _connection_tried(self, task: asyncio.Task[Peer]) -> None:
         self._connecting = None
@@ -118,4 +131,6 @@ class DaemonClient:
     def _lose(self) -> None:
         for future in self._pending.values():
             if not future.done():
-                future.set_exception(TransportError("the daemon died", retryable=True))
+                # Every sandbox died with it, so that asking the next one repeats nothing.
+                error = TransportError("the daemon died", outcome="not_started", retryable=True)
+                future.set_exception(error)

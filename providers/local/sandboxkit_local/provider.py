@@ -156,7 +156,7 @@ class LocalProvider(GuestProvider):
             "snapshot": request.snapshot,
             "limits": bounds,
             "pids": request.pids or limits.DEFAULT_PIDS,
-            "disk": request.disk or limits.DEFAULT_DISK,
+            "disk": request.disk or limits.default_disk(bounds.get("memory")),
             "hostname": None,
             "info": {
                 "labels": dict(request.labels),

@@ -74,6 +74,7 @@ class Context:
             self._queue.remove(cell)
             self._finish(cell)
         elif cell is self._running and self._process is not None:
+            cell.ignored = True
             self._process.feed.impatient = True
             self._process.feed.pump()
 
@@ -123,7 +124,8 @@ class Context:
         process.feed.send({"code": cell.code, "number": self._count, "env": cell.env})
         if cell.timeout is not None:
             cell.timer = self._server.loop.call_later(cell.timeout, lambda: self._time_is_up(cell))
-        process.feed.attach(cell.stream)
+        if process.ready:
+            process.feed.attach(cell.stream)
 
     def _time_is_up(self, cell: Cell) -> None:
         if self._process is not None and self._process.feed.next_event == "done":
@@ -146,7 +148,10 @@ class Context:
         if cell is None or process is None:
             return
         event = message.get("event")
-        if event == "begun":
+        if event == "ready":
+            # What it wrote before says why it did not start, if it does not.
+            process.feed.attach(cell.stream, cell.ignored)
+        elif event == "begun":
             cell.begun = True
             if cell.stopping:
                 process.interrupt()
@@ -194,7 +199,7 @@ class Context:
         reason, self._reason = self._reason, ""
         if cell is None:
             self._state_lost = not reason and process.ready
-        elif process.ready:
+        elif process.ready or reason or cell.stopping:
             cell.state_lost = True
             if not cell.timed_out:
                 cell.show(_death(reason or process.how_it_ended()))

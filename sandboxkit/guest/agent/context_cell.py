@@ -21,6 +21,7 @@ class Cell:
         grace: seconds after which the interpreter is killed then.
 
     Attributes:
+        ignored: whether its client waits for nothing but its end.
         begun: whether the interpreter has said that it can be interrupted.
         stopping: whether it was, or is to be.
         timed_out: whether because of its timeout.
@@ -36,6 +37,7 @@ class Cell:
         self.env = env
         self.timeout = timeout
         self.grace = grace
+        self.ignored = False
         self.begun = False
         self.stopping = False
         self.timed_out = False
@@ -54,5 +56,5 @@ class Cell:
         Raises:
             FrameError: it is too large.
         """
-        if not (self.stopping and self.stream.connection.congested):
+        if not (self.ignored and self.stream.connection.congested):
             self.stream.event(message)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .files import FileArguments
 
 _BATCH = 256
+_LONGEST_PATH = 3000
 # Of escaped JSON in one event, at most; far below the frame's limit.
 _BATCH_BYTES = 262_144
 
@@ -126,6 +127,10 @@ class Listing(Walk):
             described = self._describe(path, found)
         except FileNotFoundError:
             return None
+        except PermissionError:
+            if self._level == 1:
+                raise
+            return None
         if stat.S_ISDIR(found.st_mode) and self._level < self._depth:
             self._waiting.append((path, self._level + 1))
         return described
@@ -153,11 +158,17 @@ class Removal(Walk):
                 for entry in scan:
                     if done >= most:
                         return done
-                    if entry.is_dir(follow_symlinks=False):
-                        self._stack.append(entry.path)
-                        return done + 1
-                    os.unlink(entry.path)
                     done += 1
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)
+                    elif len(entry.path) > _LONGEST_PATH:
+                        # Deeper, no path would reach; at the top it is found again.
+                        os.rename(
+                            entry.path, os.path.join(self._stack[0], os.urandom(16).hex().encode())
+                        )
+                    else:
+                        self._stack.append(entry.path)
+                        return done
             os.rmdir(directory)
         except FileNotFoundError:
             # Somebody else was faster.

@@ -125,7 +125,7 @@ def _end_forked_child(error: Optional[BaseException]) -> NoReturn:
     """A cell forked, and the child has come to the cell's end: end it as a script would."""
     status = 0
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
-        status = (error.code or 0) & 0xFF
+        status = 0 if error.code is None else error.code & 0xFF
     elif error is not None:
         status = 1
         traceback.print_exception(type(error), error, error.__traceback__)

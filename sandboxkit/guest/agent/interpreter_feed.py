@@ -36,7 +36,8 @@ class Feed:
 
     Attributes:
         stream: of the running cell, or ``None``.
-        impatient: whether what the stream does not take at once is thrown away.
+        impatient: whether what the stream does not take at once is thrown away, as it is when the
+            stream has ended.
     """
 
     def __init__(
@@ -76,10 +77,10 @@ class Feed:
             self._outgoing += encode(message)
             self._write()
 
-    def attach(self, stream: Optional[Stream]) -> None:
+    def attach(self, stream: Optional[Stream], impatient: bool = False) -> None:
         """Pass output on to this stream from now on; ``None`` keeps it."""
         self.stream = stream
-        self.impatient = False
+        self.impatient = impatient
         for output in self._outputs:
             output.set_limit(None)
         if stream is not None:
@@ -145,7 +146,7 @@ class Feed:
             piece = ring.piece(position, min(room, frames.MAX_DATA))
             stream.data(_CHANNELS[index], piece)
             position += len(piece)
-        if self.impatient:
+        if self.impatient or stream.ended:
             position = ring.end
         self._positions[index] = position
         ring.trim(ring.end - position)

@@ -97,8 +97,7 @@ class InterpreterProcess:
     def _received(self, message: Dict[str, Any]) -> None:
         if message.get("event") == "ready":
             self.ready = True
-        else:
-            self._on_message(message)
+        self._on_message(message)
 
     def _reaped(self, status: int) -> None:
         self._status = status

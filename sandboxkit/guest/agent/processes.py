@@ -43,6 +43,7 @@ class Processes:
         self._server = server
         self._running: Dict[int, Process] = {}
         self._ended: Dict[int, Process] = {}
+        self._cleaning = False
 
     # -- start --
 
@@ -166,11 +167,23 @@ class Processes:
         del self._running[process.pid]
         self._ended[process.pid] = process
         self._forget_old()
+        self._clean_later()
         kept = 0
         for ended in reversed(list(self._ended.values())):
             kept += sum(output.ring.end - output.ring.start for output in ended.outputs)
             if kept > REMEMBERED_OUTPUT:
                 ended.forget_output()
+
+    def _clean_later(self) -> None:
+        """Forget in time, also when nobody asks any more."""
+        if not self._cleaning and self._ended:
+            self._cleaning = True
+            self._server.loop.call_later(REMEMBERED_FOR, self._clean)
+
+    def _clean(self) -> None:
+        self._cleaning = False
+        self._forget_old()
+        self._clean_later()
 
     def _forget_old(self) -> None:
         horizon = time.monotonic() - REMEMBERED_FOR

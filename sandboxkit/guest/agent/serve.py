@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
 import os
+import signal
 import socket
 from typing import Iterable, Optional
 
-from . import files, processes, spawn
+from . import contexts, files, processes, spawn
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -48,7 +48,7 @@ def serve(
     server = Server(loop, config)
     table = processes.install(server)
     files.install(server)
-    _install_code(server)
+    contexts.install(server)
     server.add_op("ping", _ping)
 
     def end(reason: str) -> None:
@@ -85,17 +85,11 @@ def _ping(stream: Stream, _args: Message) -> None:
     stream.result({})
 
 
-def _install_code(server: Server) -> None:
-    try:
-        contexts = importlib.import_module(".contexts", __package__)
-    except ModuleNotFoundError:
-        return
-    contexts.install(server)
-
-
 def _settle_in() -> None:
     """Take what the agent needs of its process, and give up what it does not."""
     os.umask(0o022)
+    # PID 1 is deaf to signals of its sandbox, but for those it has a handler for, as Python has.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _occupy_standard_fds()
     _close_on_exec()
     spawn.prepare()

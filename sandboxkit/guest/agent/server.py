@@ -18,6 +18,7 @@ from .stream import Message, Stream
 Handler = Callable[[Stream, Message], None]
 
 MAX_CONNECTIONS = 256
+_NO_DESCRIPTORS_PAUSE = 0.2
 
 
 class Server:
@@ -43,7 +44,7 @@ class Server:
         self._connections: Dict[Connection, None] = {}
         self._children: Dict[int, Callable[[int], None]] = {}
         self._default_account: Optional[Account] = None
-        self._listener: Optional[socket.socket] = None
+        self._has_bash = False
         loop.watch_children(self._reap)
 
     # -- operations --
@@ -114,10 +115,13 @@ class Server:
         """The words before the text of a shell command."""
         if self.config.shell:
             return self.config.shell.split()
-        for directory in self.config.path.split(":"):
-            if os.path.exists(os.path.join(directory, "bash")):
-                return ["bash", "-c"]
-        return ["sh", "-c"]
+        if not self._has_bash:
+            # Looked for again while there is none: it may be installed.
+            directories = self.config.path.split(":")
+            self._has_bash = any(
+                os.path.exists(os.path.join(directory, "bash")) for directory in directories
+            )
+        return ["bash", "-c"] if self._has_bash else ["sh", "-c"]
 
     def environment(self, account: Account, extra: Dict[str, str]) -> Dict[str, str]:
         """The variables of something started by `account`; nothing of the agent's own."""
@@ -179,13 +183,20 @@ class Server:
         listener.bind(path)
         os.chmod(path, 0o600)
         listener.listen(64)
-        self._listener = listener
 
         def ready(_events: int) -> None:
             try:
                 client, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
             except OSError:
+                # No descriptor is left: the client waits until there may be one again.
+                self.loop.unwatch(listener.fileno())
+                self.loop.call_later(_NO_DESCRIPTORS_PAUSE, watch)
                 return
             self.accept(client)
 
-        self.loop.watch(listener.fileno(), READABLE, ready)
+        def watch() -> None:
+            self.loop.watch(listener.fileno(), READABLE, ready)
+
+        watch()

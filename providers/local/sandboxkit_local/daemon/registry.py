@@ -40,7 +40,8 @@ class Sandbox:
         ended: done when it is verifiably gone.
         cause: why it was ended, once somebody decided to.
         guard: ends it if the guest does not.
-        snapshots: those under way, in the order the guest answers.
+        snapshotting: held while a snapshot is taken; guests answer in no order.
+        snapshot: what the guest will say of the one under way.
     """
 
     id: str
@@ -55,9 +56,8 @@ class Sandbox:
     pidfd: int | None = None
     cause: Cause | None = None
     guard: asyncio.TimerHandle | None = None
-    snapshots: collections.deque[asyncio.Future[dict[str, Any]]] = field(
-        default_factory=collections.deque
-    )
+    snapshotting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    snapshot: asyncio.Future[dict[str, Any]] | None = None
 
     @property
     def expires_at(self) -> float | None:
@@ -120,9 +120,8 @@ class Registry:
             os.close(sandbox.pidfd)
             sandbox.pidfd = None
         sandbox.fail(TransportError("the sandbox died while it was made", outcome="not_started"))
-        for pending in sandbox.snapshots:
-            if not pending.done():
-                pending.set_result({"ok": False, "error": "the sandbox ended"})
+        if sandbox.snapshot is not None and not sandbox.snapshot.done():
+            sandbox.snapshot.set_result({"ok": False, "error": "the sandbox ended"})
         if not sandbox.ended.done():
             sandbox.ended.set_result(None)
 

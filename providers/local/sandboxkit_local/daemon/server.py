@@ -196,7 +196,7 @@ class _Client:
         return {"info": sandbox.info}, [connection]
 
     async def _connect(self, message: dict[str, Any]) -> Reply:
-        return {}, [self._service.connect(str(message["sandbox"]))]
+        return {}, [await self._service.connect(str(message["sandbox"]))]
 
     async def _find(self, message: dict[str, Any]) -> Reply:
         return {"info": self._service.registry.get(str(message["sandbox"])).info}, []
@@ -205,14 +205,16 @@ class _Client:
         return {"killed": await self._service.kill(str(message["sandbox"]))}, []
 
     async def _list(self, message: dict[str, Any]) -> Reply:
-        found = self._service.registry.matching(message["labels"], message["metadata"])
+        found = self._service.registry.matching(
+            _texts(message, "labels"), _texts(message, "metadata")
+        )
         return _page([sandbox.info for sandbox in found], message)
 
     async def _snapshot(self, message: dict[str, Any]) -> Reply:
         return {"info": await self._service.snapshot(message)}, []
 
     async def _list_snapshots(self, message: dict[str, Any]) -> Reply:
-        return _page(self._service.snapshots.list(message["labels"]), message)
+        return _page(self._service.snapshots.list(_texts(message, "labels")), message)
 
     async def _delete_snapshot(self, message: dict[str, Any]) -> Reply:
         return {"deleted": self._service.snapshots.delete(str(message["snapshot"]))}, []
@@ -224,6 +226,14 @@ class _Client:
     async def _shutdown(self, message: dict[str, Any]) -> Reply:
         self._server.stop()
         return {}, []
+
+
+def _texts(message: dict[str, Any], name: str) -> dict[str, str]:
+    """A field that maps text to text."""
+    value = message[name]
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise TypeError(name)
+    return value
 
 
 def _page(records: list[dict[str, Any]], message: dict[str, Any]) -> Reply:

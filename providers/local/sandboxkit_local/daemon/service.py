@@ -71,7 +71,7 @@ class Service:
         known = self.registry.nonces.get(message["nonce"])
         if known is not None:
             await asyncio.shield(known.ready)
-            return known, self.connect(known.id)
+            return known, await self.connect(known.id)
         limits = Limits(**message["limits"])
         self._check(limits)
         template, archive = message["template"], None
@@ -248,15 +248,16 @@ class Service:
                 self._set_end(sandbox, lifetime)
         elif event == "ending" and message.get("reason") == "lifetime":
             sandbox.cause = sandbox.cause or "expired"
-        elif event == "snapshot" and sandbox.snapshots:
-            pending = sandbox.snapshots.popleft()
-            if not pending.done():
-                pending.set_result(message)
+        elif event == "snapshot" and sandbox.snapshot and not sandbox.snapshot.done():
+            sandbox.snapshot.set_result(message)
 
     def _guest_hung_up(self, sandbox: Sandbox, error: Exception | None) -> None:
         if error is not None and not isinstance(error, ConnectionError):
             _log.warning("sandbox %s does not keep the protocol: %s", sandbox.id, error)
             sandbox.strike("transport")
+        elif sandbox.id in self.registry.live:
+            # It is dying, and why is known once it is dead.
+            asyncio.get_running_loop().call_later(GUARD, sandbox.strike, "transport")
 
     # -- lifetime -----------------------------------------------------------------------------
 
@@ -279,19 +280,18 @@ class Service:
 
     # -- living sandboxes ---------------------------------------------------------------------
 
-    def connect(self, sandbox_id: str) -> socket.socket:
+    async def connect(self, sandbox_id: str) -> socket.socket:
         """A new connection to a guest.
 
         Raises:
             SandboxNotFoundError: there is no such sandbox, or no longer.
-            TransportError: its guest does not listen.
         """
         sandbox = self.registry.get(sandbox_id)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                self._tell(sandbox, {"do": "connect"}, theirs.fileno())
-            except TransportError:
+                await self._tell(sandbox, {"do": "connect"}, theirs.fileno())
+            except BaseException:
                 ours.close()
                 raise
         return ours
@@ -318,20 +318,21 @@ class Service:
             TransportError: it failed; nothing was kept.
         """
         sandbox = self.registry.get(message["sandbox"])
+        with self.snapshots.reserve(message["name"], message["labels"]):
+            async with sandbox.snapshotting:
+                return await self._snapshot(sandbox, message)
+
+    async def _snapshot(self, sandbox: Sandbox, message: dict[str, Any]) -> dict[str, Any]:
         reading, writing = os.pipe()
-        done: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        sandbox.snapshot = asyncio.get_running_loop().create_future()
         try:
-            self._tell(sandbox, {"do": "snapshot"}, writing)
-        except TransportError:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        sandbox.snapshots.append(done)
-        try:
+            try:
+                await self._tell(sandbox, {"do": "snapshot"}, writing)
+            finally:
+                os.close(writing)
             return await self.snapshots.take(
                 reading,
-                done,
+                sandbox.snapshot,
                 name=message["name"],
                 labels=message["labels"],
                 lifetime=message["lifetime"],
@@ -341,13 +342,18 @@ class Service:
             if isinstance(error, SandboxError):
                 raise
             raise TransportError(f"the snapshot failed: {error}", outcome="not_started") from error
+        finally:
+            os.close(reading)
 
-    def _tell(self, sandbox: Sandbox, message: dict[str, Any], fd: int) -> None:
+    async def _tell(self, sandbox: Sandbox, message: dict[str, Any], fd: int) -> None:
         assert sandbox.control is not None
         try:
             sandbox.control.send(message, [fd])
-        except ConnectionError as error:
-            raise TransportError("the guest does not listen", sandbox_id=sandbox.id) from error
+        except ConnectionError:
+            # Its guest is dead or dying; whoever asks shall hear why.
+            await asyncio.shield(sandbox.ended)
+            self.registry.get(sandbox.id)
+            raise
 
     async def close(self) -> None:
         """End everything."""

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class SnapshotStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._snapshots: dict[str, dict[str, Any]] = {}
-        self._taking: set[tuple[str, str]] = set()
+        self._taking: set[tuple[str, str | None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def load(self) -> None:
@@ -82,7 +83,7 @@ class SnapshotStore:
         """Store what comes through a pipe.
 
         Args:
-            stream: the read end; closed here.
+            stream: the read end; stays the caller's.
             done: what the guest says once it has written everything.
             fields: ``name``, ``labels``, ``lifetime`` (seconds) and ``template``.
 
@@ -90,42 +91,47 @@ class SnapshotStore:
             The record.
 
         Raises:
-            InvalidRequestError: the owner has a snapshot of this name.
             OSError: the guest or the disk failed; nothing is left.
         """
-        name, labels, lifetime = fields["name"], fields["labels"], fields["lifetime"]
-        key = (labels.get("owner", ""), name)
+        snapshot_id = secrets.token_hex(8)
+        partial = self._directory / f"{snapshot_id}.partial"
         try:
-            if name is not None:
-                self._check_name(key)
-                self._taking.add(key)
-            snapshot_id = secrets.token_hex(8)
-            partial = self._directory / f"{snapshot_id}.partial"
-            try:
-                size = await asyncio.to_thread(_store, stream, partial)
-                answer = await done
-                if not answer.get("ok"):
-                    raise OSError(f"the guest failed: {answer.get('error')}")
-                now = time.time()
-                record = {
-                    "id": snapshot_id,
-                    "name": name,
-                    "created_at": now,
-                    "expires_at": None if lifetime is None else now + lifetime,
-                    "size": size,
-                    "labels": labels,
-                    "template": fields["template"],
-                }
-                await asyncio.to_thread(self._finish, partial, record)
-            finally:
-                partial.unlink(missing_ok=True)
+            size = await asyncio.to_thread(_store, stream, partial)
+            answer = await done
+            if not answer.get("ok"):
+                raise OSError(f"the guest failed: {answer.get('error')}")
+            now, lifetime = time.time(), fields["lifetime"]
+            record = {
+                "id": snapshot_id,
+                "name": fields["name"],
+                "created_at": now,
+                "expires_at": None if lifetime is None else now + lifetime,
+                "size": size,
+                "labels": fields["labels"],
+                "template": fields["template"],
+            }
+            await asyncio.to_thread(self._finish, partial, record)
         finally:
-            self._taking.discard(key)
-            with contextlib.suppress(OSError):
-                os.close(stream)
+            partial.unlink(missing_ok=True)
         self._snapshots[snapshot_id] = record
         self._arm(record)
         return record
+
+    @contextlib.contextmanager
+    def reserve(self, name: str | None, labels: dict[str, str]) -> Iterator[None]:
+        """Keep a name for a snapshot that is about to be taken.
+
+        Raises:
+            InvalidRequestError: the owner has a snapshot of this name.
+        """
+        key = (labels.get("owner", ""), name)
+        if name is not None:
+            self._check_name(*key)
+            self._taking.add(key)
+        try:
+            yield
+        finally:
+            self._taking.discard(key)
 
     def open(self, snapshot_id: str) -> int:
         """A descriptor of its tar file.
@@ -139,13 +145,12 @@ class SnapshotStore:
         except FileNotFoundError as error:
             raise SnapshotNotFoundError(f"the files of snapshot {snapshot_id} are gone") from error
 
-    def _check_name(self, key: tuple[str, str]) -> None:
-        owner, name = key
+    def _check_name(self, owner: str, name: str | None) -> None:
         taken = any(
             record["name"] == name and record["labels"].get("owner", "") == owner
             for record in self._snapshots.values()
         )
-        if taken or key in self._taking:
+        if taken or (owner, name) in self._taking:
             raise InvalidRequestError(
                 f"there is a snapshot named {name!r} already",
                 hint="delete it, or take another name",

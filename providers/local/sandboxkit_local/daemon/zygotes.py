@@ -51,6 +51,7 @@ class Zygote:
         self._pidfd = os.pidfd_open(process.pid)
         loop.add_reader(self._pidfd, self._launcher_ended)
         assert process.stderr is not None
+        self._last_words = "it gave no reason"
         self._said = process.stderr.fileno()
         os.set_blocking(self._said, False)
         loop.add_reader(self._said, self._complaint)
@@ -101,7 +102,8 @@ class Zygote:
         reply = await self._replies.get()
         if reply is None:
             raise ProviderUnavailableError(
-                f"the zygote for {self._what} died as it started", hint="sandboxkit doctor local"
+                f"the zygote for {self._what} died as it started: {self._last_words}",
+                hint="sandboxkit doctor local",
             )
         if "errno" in reply:
             raise ProviderUnavailableError(
@@ -127,7 +129,6 @@ class Zygote:
 
     def _end(self, error: Exception | None) -> None:
         _log.warning("the zygote for %s is gone (%s)", self._what, error or "it hung up")
-        self._replies.put_nowait(None)
         # Whatever is wrong with it, nothing of it may live on unwatched.
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -135,7 +136,9 @@ class Zygote:
     def _complaint(self) -> None:
         said = os.read(self._said, 4096)
         if said:
-            _log.warning("the zygote for %s: %s", self._what, said.decode(errors="replace").strip())
+            text = said.decode(errors="replace").strip()
+            self._last_words = text.rpartition("\n")[2]
+            _log.warning("the zygote for %s: %s", self._what, text)
         else:
             asyncio.get_running_loop().remove_reader(self._said)
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import resource
 
-__all__ = ["DEFAULT_DISK", "DEFAULT_PIDS", "apply"]
+__all__ = ["DEFAULT_DISK", "DEFAULT_PIDS", "apply", "default_disk"]
 
 DEFAULT_DISK = 4 << 30
 """Bytes that a sandbox may write, all in memory."""
+
+
+def default_disk(memory: int | None) -> int:
+    """Bytes that a sandbox may write, all in memory: of that, half, so that what runs has the rest.
+
+    Args:
+        memory: the sandbox's limit in bytes, if it has one.
+    """
+    return DEFAULT_DISK if memory is None else min(DEFAULT_DISK, memory // 2)
+
 
 DEFAULT_PIDS = 4096
 """Processes and threads per user of a sandbox."""

@@ -119,7 +119,7 @@ def _devices(disk: int, owner: int, *, tty_group: bool) -> None:
         MS_NOSUID | MS_NOEXEC,
         f"newinstance,ptmxmode=0666,mode=0620{group}",
     )
-    size = min(disk, _SHARED_MEMORY)
+    size = min(disk // 2, _SHARED_MEMORY)
     options = f"size={size},nr_inodes=16384,mode=1777,uid={owner},gid={owner}"
     mount("tmpfs", _ROOT + "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
 
