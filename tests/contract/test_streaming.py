@@ -166,6 +166,7 @@ def test_started_process_outlives_its_client(target, sandbox: Sandbox) -> None:
 @pytest.mark.needs("attach")
 def test_attach_replays_from_a_cursor(sandbox: Sandbox) -> None:
     process = sandbox.start("printf 0123456789; while [ ! -e go ]; do sleep 0.02; done; printf end")
+    assert next(iter(process)).data == b"0123456789"
     process.close()
     with Sandbox.connect(sandbox.address) as other:
         listed = {one.pid: one for one in other.processes()}
