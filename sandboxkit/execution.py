@@ -199,11 +199,14 @@ async def _next_exit(events: AsyncIterator[ProcessEvent], collector: OutputColle
 
 
 async def _collect(events: AsyncIterator[ProcessEvent], collector: OutputCollector) -> None:
-    async for event in events:
-        if isinstance(event, OutputChunk):
-            await collector.add(event)
-        elif isinstance(event, Closed):
-            return
+    try:
+        async for event in events:
+            if isinstance(event, OutputChunk):
+                await collector.add(event)
+            elif isinstance(event, Closed):
+                return
+    except ExecLostError:
+        return  # how it ended is known, and all that it wrote itself came before that
 
 
 async def end_bounded(process: ProcessStream) -> None:

@@ -203,3 +203,9 @@ def test_errors_of_start_pass_unchanged() -> None:
     with pytest.raises(TransportError) as caught:
         asyncio.run(run_command(start, StartRequest(sandbox_id="s", command="x")))
     assert caught.value.outcome == "not_started"
+
+
+def test_a_stream_lost_after_the_exit_changes_nothing() -> None:
+    lost = ExecLostError("gone", cause="transport")
+    result = run(Scripted(out(b"all"), Exited(5), lost))
+    assert (result.exit_code, result.stdout) == (5, "all")
