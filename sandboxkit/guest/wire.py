@@ -44,7 +44,8 @@ def _file(op: str, message: str, error: Fields) -> SandboxError:
     number = error.get("errno")
     if type(number) is not int or not 0 < number <= MAX_ERRNO:
         number = _errno.EIO
-    return file_error(number, _path(error), message)
+    path = _path(error)
+    return file_error(number, path, f"{path}: {message}" if path else message)
 
 
 def _path(error: Fields) -> str:

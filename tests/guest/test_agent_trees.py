@@ -181,6 +181,7 @@ def test_a_lost_owner_is_replaced_without_loss(agent: Agent, client: RawClient, 
     stream = first.open("start", shell=shell, stdin=True, env=env(tag))
     first.stalled.add(stream)
     pid = first.event(stream, "started")["pid"]
+    first.write(stream, b"first ", fin=False)
     received = b""
     while len(received) < 100_000:
         frame = first.frame(stream)
@@ -188,9 +189,10 @@ def test_a_lost_owner_is_replaced_without_loss(agent: Agent, client: RawClient, 
     first.sock.close()
     time.sleep(1)
     second = client.open("attach", pid=pid, stdout=len(received), own=True)
-    assert client.event(second, "attached")["stdout"] == len(received)
+    attached = client.event(second, "attached")
+    assert (attached["stdout"], attached["stdin"]) == (len(received), len(b"first "))
     client.write(second, b"input\n")
     outcome = client.finish(second)
-    expected = b"".join(b"%d\n" % n for n in range(1, 1_000_001)) + b"input\nend\n"
+    expected = b"".join(b"%d\n" % n for n in range(1, 1_000_001)) + b"first input\nend\n"
     assert received + outcome.stdout == expected
     assert outcome.event("exited")["code"] == 0

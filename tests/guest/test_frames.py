@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import struct
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -59,7 +60,7 @@ def decode_cut(data: bytes, cuts: list[int]) -> tuple[list[Frame], bool, int]:
     decoder, found, most = Decoder(), [], 0
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     try:
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             found.extend(decoder.feed(data[start:end]))
             most = max(most, decoder.pending)
     except FrameError:

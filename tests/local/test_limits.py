@@ -62,8 +62,11 @@ def test_memory_is_bounded_for_the_whole_sandbox(local: Harness):
 @pytest.mark.root
 def test_cpu_is_bounded(local: Harness):
     info = local.create(cpu=0.2)
-    spin = "import time\nend = time.time() + 1\n" + (
-        "while time.time() < end: pass\nprint(time.process_time())"
+    spin = (
+        "import time\n"
+        "end = time.time() + 1\n"
+        "while time.time() < end: pass\n"
+        "print(time.process_time())"
     )
     assert float(local.sh(info.id, ("python", "-c", spin))) < 0.4
 

@@ -14,9 +14,11 @@ from .stream import Message, Stream
 if TYPE_CHECKING:
     from .server import Server
 
-#: Bytes waiting to be written above which a connection takes no more DATA, nor requests.
+#: Bytes waiting to be written above which a connection takes no more DATA.
 HIGH_WATER = 262_144
 LOW_WATER = 65_536
+#: Bytes waiting to be written above which nothing more is read: answers nobody takes.
+FLOOD = 1_048_576
 #: Streams open at once on one connection.
 MAX_STREAMS = 4096
 #: Seconds a new client has for its hello.
@@ -181,8 +183,9 @@ class Connection:
             return
         if self._queued <= LOW_WATER:
             self.congested = False
-        # While the client does not take its answers, its questions wait in the socket.
-        events = 0 if self.congested else READABLE
+        # Credit, RESET and CONTROL must get through to a client that is slow to read; only one that
+        # goes on asking without taking its answers is made to wait.
+        events = 0 if self._queued > FLOOD else READABLE
         if self._out:
             events |= WRITABLE
         self._loop.watch(self._fd, events, self._on_ready)

@@ -44,7 +44,7 @@ class OpError(Exception):
         """The same failure as an `OSError`, on `path`."""
         if error.errno is None:
             return cls(ERRNO, str(error), None, path)
-        return cls.of_errno(error.errno, path)
+        return cls(ERRNO, error.strerror or os.strerror(error.errno), error.errno, path)
 
     def payload(self) -> Dict[str, Any]:
         """What the ERROR frame carries."""

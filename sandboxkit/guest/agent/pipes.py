@@ -91,7 +91,7 @@ class Output:
 
     def _read(self) -> bool:
         try:
-            data = os.read(self._fd, frames.MAX_DATA)
+            data = os.read(self._fd, min(frames.MAX_DATA, max(1, self._allowed())))
         except BlockingIOError:
             return False
         if data:

@@ -55,6 +55,7 @@ class Process:
         exit_marks: up to which offsets it had written by then.
         terminating: how many clients wait for the end of its tree.
         ended_at: when it was reaped, on the monotonic clock.
+        input_received: bytes of input that its owners have sent.
     """
 
     def __init__(self, server: Server, born: Born, retired: Callable[[Process], None]) -> None:
@@ -68,6 +69,7 @@ class Process:
         self.exit_marks = (0, 0)
         self.terminating = 0
         self.ended_at = 0.0
+        self.input_received = 0
         self._loop = server.loop
         self._bound = born.bound
         self._retired = retired
@@ -167,6 +169,8 @@ class Process:
 
     def write_input(self, attachment: Attachment, data: bytes, fin: bool) -> None:
         """Pass on what a client sent; only the owner's counts."""
+        if attachment is self._owner:
+            self.input_received += len(data)
         if attachment is self._owner and self._input is not None:
             self._input.write(data, fin)
         else:

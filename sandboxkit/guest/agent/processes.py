@@ -109,7 +109,13 @@ class Processes:
         first = (positions[0], positions[1])
         own = arguments.flag(args, "own")
         stream.event(
-            {"event": "attached", "pid": process.pid, "stdout": first[0], "stderr": first[1]}
+            {
+                "event": "attached",
+                "pid": process.pid,
+                "stdout": first[0],
+                "stderr": first[1],
+                "stdin": process.input_received,
+            }
         )
         process.attach(Attachment(stream, process, first), own)
 

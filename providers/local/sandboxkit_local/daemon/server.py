@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -130,13 +131,11 @@ class _Client:
         if do == "accept":
             self._offered.pop(str(message.get("sandbox")), None)
         elif do == "abandon":
-            task = self._creating.get(str(message.get("nonce")))
-            if task is not None:
-                task.cancel()
+            self._abandon_one(str(message.get("nonce")))
         elif do in self._handlers and isinstance(message.get("id"), int):
             task = asyncio.get_running_loop().create_task(self._answer(message))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda done: self._answered(done, message["id"]))
             if do == "create":
                 nonce = str(message.get("nonce"))
                 self._creating[nonce] = task
@@ -154,6 +153,16 @@ class _Client:
             except (ConnectionError, wire.Garbage):
                 _log.info("and did not wait to hear why")
         self._abandon()
+
+    def _abandon_one(self, nonce: str) -> None:
+        """Nobody waits for this create any more, whether it is under way or just answered."""
+        task = self._creating.get(nonce)
+        if task is not None:
+            task.cancel()
+        for sandbox in list(self._offered.values()):
+            if sandbox.info["labels"]["nonce"] == nonce:
+                del self._offered[sandbox.id]
+                sandbox.strike("killed")
 
     def _abandon(self) -> None:
         for task in self._creating.values():
@@ -183,6 +192,16 @@ class _Client:
         finally:
             for sock in sockets:
                 sock.close()
+
+    def _answered(self, task: asyncio.Task[None], number: int) -> None:
+        """A request is dealt with; one that failed by a mistake of ours gets an answer too."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("a request failed", exc_info=error)
+            what = SandboxError(f"the daemon failed: {error!r}", outcome="unknown")
+            with contextlib.suppress(ConnectionError, wire.Garbage):
+                self._peer.send({"id": number, "error": codes.to_wire(what)})
 
     # -- requests -----------------------------------------------------------------------------
 

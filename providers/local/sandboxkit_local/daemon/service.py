@@ -77,7 +77,9 @@ class Service:
         template, archive = message["template"], None
         if message["snapshot"] is not None:
             record = self.snapshots.get(message["snapshot"])
-            template = template or record["template"]
+            if template is None:
+                template = record["template"]
+                message["agent"] |= {"path": template["path"], "python": template["executable"]}
             archive = self.snapshots.open(message["snapshot"])
         try:
             zygote = await self.zygotes.get(template)

@@ -62,10 +62,12 @@ class Zygote:
         Raises:
             ProviderUnavailableError: this system does not let us, or the template cannot be used.
         """
-        self._peer.send({**template, "ids": ids.dump()})
+        with contextlib.suppress(ConnectionError):  # what follows says why it died
+            self._peer.send({**template, "ids": ids.dump()})
         await self._expect("unshared")
         await _write_maps(self._process.pid, ids)
-        self._peer.send({"do": "mapped"})
+        with contextlib.suppress(ConnectionError):
+            self._peer.send({"do": "mapped"})
         await self._expect("ready")
 
     def spawn(self, message: dict[str, Any], fds: Sequence[int], listener: Listener) -> None:
@@ -92,9 +94,8 @@ class Zygote:
         return sandbox_id in self._listeners
 
     async def kill(self) -> None:
-        """End it and all its sandboxes; returns when they are gone."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        """End it and all its sandboxes; returns when they are gone. Idempotent."""
+        self._strike()
         self._peer.close()
         await self.gone
 
@@ -129,9 +130,12 @@ class Zygote:
 
     def _end(self, error: Exception | None) -> None:
         _log.warning("the zygote for %s is gone (%s)", self._what, error or "it hung up")
-        # Whatever is wrong with it, nothing of it may live on unwatched.
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._strike()  # whatever is wrong with it, nothing of it may live on unwatched
+
+    def _strike(self) -> None:
+        if not self.gone.done():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _complaint(self) -> None:
         said = os.read(self._said, 4096)

@@ -8,6 +8,7 @@ way, leads anywhere else.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import stat
 import tarfile
@@ -16,6 +17,7 @@ from typing import IO, NoReturn
 
 from .idmap import IdMap
 from .seal import CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, seal
+from .seccomp import install
 from .syscalls import CLONE_NEWUSER, die_with_parent, set_dumpable, unshare
 
 __all__ = ["filler"]
@@ -25,7 +27,9 @@ _XATTR = "SCHILY.xattr."
 _BUFFER = 1 << 18
 
 
-def filler(pipe: int, ids: IdMap, slot: int, last_capability: int) -> Callable[[int], None]:
+def filler(
+    pipe: int, ids: IdMap, slot: int, last_capability: int, program: ctypes.Structure
+) -> Callable[[int], None]:
     """What fills a directory, given its descriptor, from an archive that comes through `pipe`."""
 
     def fill(directory: int) -> None:
@@ -35,7 +39,7 @@ def filler(pipe: int, ids: IdMap, slot: int, last_capability: int) -> Callable[[
         if pid == 0:
             os.close(ours)
             os.close(go)
-            _unpack(pipe, directory, theirs, wait, ids, last_capability)
+            _unpack(pipe, directory, theirs, wait, ids, last_capability, program)
         os.close(theirs)
         os.close(wait)
         os.close(pipe)
@@ -55,7 +59,13 @@ def filler(pipe: int, ids: IdMap, slot: int, last_capability: int) -> Callable[[
 
 
 def _unpack(
-    pipe: int, directory: int, report: int, wait: int, ids: IdMap, last_capability: int
+    pipe: int,
+    directory: int,
+    report: int,
+    wait: int,
+    ids: IdMap,
+    last_capability: int,
+    program: ctypes.Structure,
 ) -> NoReturn:
     status = 1
     try:
@@ -72,6 +82,7 @@ def _unpack(
             os.fchdir(directory)
             os.chroot(".")
             seal(last_capability, kept=_CAPABILITIES)
+            install(program)
             with open(pipe, "rb", _BUFFER) as stream:
                 extract(stream, own=ids.kind != "single")
             status = 0

@@ -110,7 +110,7 @@ def _enter(
     network.loopback_up()
     snapshot = by_role.get("snapshot")
     fill = (
-        unpack.filler(snapshot[0], ids, message["slot"], shared.last_capability)
+        unpack.filler(snapshot[0], ids, message["slot"], shared.last_capability, shared.filter)
         if snapshot
         else None
     )

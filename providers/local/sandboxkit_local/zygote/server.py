@@ -127,7 +127,10 @@ class Zygote:
         try:
             pid = os.fork()
             if pid == 0:
-                guest.become(message, fds, skeleton, handshake, self._shared)
+                try:
+                    guest.become(message, fds, skeleton, handshake, self._shared)
+                finally:  # whatever happens, a child must never go on as the zygote
+                    os._exit(1)
         finally:
             syscalls.setns(self._shared.own_pids, syscalls.CLONE_NEWPID)
         return pid
