@@ -20,7 +20,7 @@ def marked_sleep() -> str:
 
 def survivors(sandbox: Sandbox, command: str, *, exactly: bool = False) -> list[int]:
     """The pids inside that run this command; without `exactly`, shells that mention it as well."""
-    find = _FIND.replace("grep -qF -- \"$1\"", "grep -qxF -- \"$1 \"") if exactly else _FIND
+    find = _FIND.replace('grep -qF -- "$1"', 'grep -qxF -- "$1 "') if exactly else _FIND
     found = sandbox.run(["sh", "-c", find, "sh", command])
     assert found.ok, found
     return [int(line) for line in found.stdout.split()]

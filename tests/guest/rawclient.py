@@ -172,7 +172,13 @@ class Outcome:
 class Agent:
     """The real agent, unsandboxed; `errors` holds what it wrote to its stderr when it has ended."""
 
-    def __init__(self, workdir: Path, *options: str, python: str = sys.executable) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        *options: str,
+        python: str = sys.executable,
+        extra_groups: list[int] | None = None,
+    ) -> None:
         ours, theirs = socket.socketpair()
         self.socket_path = str(workdir / "agent.sock")
         self.process = subprocess.Popen(
@@ -186,6 +192,7 @@ class Agent:
             ],
             cwd=ROOT,
             pass_fds=[theirs.fileno()],
+            extra_groups=extra_groups,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

@@ -52,6 +52,16 @@ def test_what_ignores_sigterm_is_killed_after_the_grace(client: RawClient, tag: 
     assert outcome.event("exited")["timed_out"]
 
 
+def test_nothing_is_left_when_a_timeout_is_reported(client: RawClient, tag: str) -> None:
+    shell = f'setsid bash -c "{STUBBORN}" >/dev/null 2>&1 & echo up; sleep 300'
+    stream = client.open("start", shell=shell, env=env(tag), timeout=0.5, grace=0.7)
+    client.event(stream, "started")
+    assert eventually(lambda: len(alive(tag)) >= 3)
+    # The process itself dies of SIGTERM at once, its child only after the grace.
+    assert client.event(stream, "exited")["signal"] == signal.SIGTERM
+    assert alive(tag) == []
+
+
 def test_a_handler_may_finish_within_the_grace(client: RawClient, tag: str) -> None:
     began = time.monotonic()
     shell = "trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.05; done"

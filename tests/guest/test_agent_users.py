@@ -34,12 +34,13 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(place: Path) -> Iterator[RawClient]:
-    agent = Agent(place, "--switch-users")
+    agent = Agent(place, "--switch-users", extra_groups=[0, 4])
     try:
         yield RawClient(agent.first)
         identity = Path(f"/proc/{agent.pid}/status").read_text()
         assert "Uid:\t0\t0\t0\t0\n" in identity
         assert "Gid:\t0\t0\t0\t0\n" in identity
+        assert "Groups:\t0 4 \n" in identity
     finally:
         agent.stop()
     assert agent.errors == b""
@@ -51,7 +52,7 @@ def test_a_process_is_wholly_the_other_user(client: RawClient, place: Path) -> N
     lines = [line.split() for line in outcome.stdout.splitlines()]
     assert lines[0] == [b"Uid:"] + [OTHER.encode()] * 4
     assert lines[1] == [b"Gid:"] + [OTHER.encode()] * 4
-    assert set(lines[2][1:]) <= {OTHER.encode()}
+    assert lines[2][1:] == [OTHER.encode()]
     assert [line[1].strip(b"0") for line in lines[3:]] == [b"", b""]
     assert b"Permission denied" in outcome.stderr
     assert client.call("start", shell="cat secret").stdout == b"root's"
@@ -102,6 +103,13 @@ def test_the_users_rights_are_the_limit(client: RawClient, place: Path, op: str)
     assert (outcome.error["code"], outcome.error["errno"]) == ("errno", errno.EACCES)
     # And afterwards the agent is itself again.
     assert client.call("stat", path=path).result["type"] == "file"
+
+
+def test_the_agents_groups_open_nothing(client: RawClient, place: Path) -> None:
+    (place / "secret").chmod(0o640)
+    os.chown(place / "secret", 0, 4)
+    outcome = client.call("read", path=str(place / "secret"), user=OTHER)
+    assert outcome.error["errno"] == errno.EACCES
 
 
 def test_a_file_that_may_not_be_written_is_not_replaced(client: RawClient, place: Path) -> None:

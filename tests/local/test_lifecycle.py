@@ -232,7 +232,7 @@ def test_users(local: Harness):
     else:
         info = local.create(user="root")
         assert local.sh(info.id, "id -u; echo $HOME; pwd").split() == ["0", "/root", "/root"]
-        assert local.sh(info.id, "id -u", user="user").strip() == "1000"
+        assert local.sh(info.id, "id -u", user="user", cwd="/").strip() == "1000"
     with pytest.raises((InvalidRequestError, UnsupportedError)):
         local.create(user="nonesuch")
 

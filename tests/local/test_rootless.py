@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +31,12 @@ def ensure(kind: str) -> pwd.struct_passwd:
     return found
 
 
-def interpreter(user: pwd.struct_passwd) -> str:
+def interpreter(root: Path, user: pwd.struct_passwd) -> str:
     """A Python like ours that this user can run and import our packages with."""
     for candidate in (sys.executable, f"/usr/bin/python3.{sys.version_info[1]}"):
         ran = subprocess.run(
             [candidate, "-c", "import pytest, pydantic"],
-            env=environment(user),
+            env=environment(root, user),
             user=user.pw_uid,
             group=user.pw_gid,
             extra_groups=[],
@@ -53,45 +56,69 @@ def readable(path: str, user: pwd.struct_passwd) -> bool:
     ).returncode == 0
 
 
-def environment(user: pwd.struct_passwd) -> dict[str, str]:
-    packages = Path(pytest.__file__).parents[1]
+def environment(root: Path, user: pwd.struct_passwd) -> dict[str, str]:
     return {
         "HOME": user.pw_dir,
         "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'providers/local'}:{packages}",
+        "PYTHONPATH": f"{root}:{root / 'providers/local'}:{root / 'packages'}",
     }
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    """A copy that every user can read, wherever the checkout and its environment are."""
+    root = Path(tempfile.mkdtemp(prefix="sandboxkit-tree-"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("sandboxkit", "providers", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=ignored)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copytree(Path(pytest.__file__).parents[1], root / "packages", ignore=ignored)
+    subprocess.run(["chmod", "-R", "a+rX", str(root)], check=True)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture(params=USERS)
+def user(request: pytest.FixtureRequest) -> Iterator[pwd.struct_passwd]:
+    """An ordinary user; one that had to be made is removed again."""
+    name = USERS[request.param]
+    known = name in {entry.pw_name for entry in pwd.getpwall()}
+    yield ensure(request.param)
+    if not known:
+        subprocess.run(["userdel", "--remove", name], check=True, stderr=subprocess.DEVNULL)
 
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("kind", USERS)
-def test_as_an_ordinary_user(kind: str, tmp_path_factory: pytest.TempPathFactory):
-    user = ensure(kind)
+@pytest.mark.timeout(600)
+def test_as_an_ordinary_user(user: pwd.struct_passwd, tree: Path) -> None:
+    kind = next(kind for kind, name in USERS.items() if name == user.pw_name)
+    scratch = f"/tmp/{user.pw_name}-{os.getpid()}"
     ran = subprocess.run(
         [
-            interpreter(user),
-            *("-m", "pytest", "tests/local", "-q", "-m", "not root", "-p", "no:cacheprovider"),
-            f"--basetemp=/tmp/{user.pw_name}-{os.getpid()}",
+            interpreter(tree, user),
+            *("-m", "pytest", "tests/local", "tests/contract", "-q", "-m", "not root"),
+            *("-p", "no:cacheprovider", f"--basetemp={scratch}"),
         ],
-        env=environment(user) | {"SANDBOXKIT_EXPECTED_KIND": kind},
+        env=environment(tree, user)
+        | {"SANDBOXKIT_EXPECTED_KIND": kind, "SANDBOXKIT_TEST_PROVIDERS": "local"},
         user=user.pw_uid,
         group=user.pw_gid,
         extra_groups=[],
-        cwd=ROOT,
+        cwd=tree,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    subprocess.run(["rm", "-rf", f"/tmp/{user.pw_name}-{os.getpid()}"], check=True)
+    subprocess.run(["rm", "-rf", scratch], check=True)
     assert ran.returncode == 0, ran.stdout[-8000:]
     assert " passed" in ran.stdout
 
 
-def test_ids_are_of_the_expected_kind():
+def test_ids_are_of_the_expected_kind() -> None:
     from tests.local.harness import KIND
 
     assert os.environ.get("SANDBOXKIT_EXPECTED_KIND", KIND) == KIND

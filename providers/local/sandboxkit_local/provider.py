@@ -17,6 +17,7 @@ from sandboxkit.guest.provider import GuestProvider
 from sandboxkit.models import SandboxInfo, SnapshotInfo
 from sandboxkit.provider import (
     CreateRequest,
+    LifetimeRequest,
     ListRequest,
     ProviderSettings,
     SnapshotIdRequest,
@@ -100,6 +101,12 @@ class LocalProvider(GuestProvider):
         labels, metadata = dict(request.labels), dict(request.metadata)
         async for item in self._daemon.pages("list", labels=labels, metadata=metadata):
             yield _sandbox_info(item)
+
+    async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
+        result, _ = await self._daemon.ask(
+            "set_lifetime", sandbox=request.sandbox_id, lifetime=request.lifetime
+        )
+        return _sandbox_info(result["info"])
 
     async def aclose(self) -> None:
         await super().aclose()

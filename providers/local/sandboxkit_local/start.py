@@ -18,7 +18,7 @@ from .paths import Paths
 
 __all__ = ["IDLE_VARIABLE", "connect"]
 
-IDLE_VARIABLE = "SANDBOXKIT_IDLE_TIMEOUT"
+IDLE_VARIABLE = "SANDBOXKIT_DAEMON_IDLE"
 """Names the seconds after which a daemon without sandboxes and clients ends."""
 
 _IDLE = 600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import IO, TYPE_CHECKING, Callable, Dict, List, NoReturn, Tuple
+from typing import IO, TYPE_CHECKING, Callable, Dict, List, NoReturn, Optional, Tuple, cast
 
 from .loop import READABLE
 from .server import Server
@@ -46,21 +46,32 @@ def start_snapshot(server: Server, pipe: int, done: Callable[[str], None]) -> No
 
 def _await_verdict(server: Server, pid: int, fd: int, done: Callable[[str], None]) -> None:
     verdict = bytearray()
+    open_until_read = True
+    status: Optional[int] = None
 
     def readable(_events: int) -> None:
+        nonlocal open_until_read
         piece = os.read(fd, _LONGEST_ERROR)
         verdict.extend(piece)
-        if piece:
-            return
-        server.loop.unwatch(fd)
-        os.close(fd)
-        server.on_exit(pid, exited)
+        if not piece:
+            server.loop.unwatch(fd)
+            os.close(fd)
+            open_until_read = False
+            conclude()
 
-    def exited(status: int) -> None:
+    def exited(how: int) -> None:
+        nonlocal status
+        status = how
+        conclude()
+
+    def conclude() -> None:
+        if open_until_read or status is None:
+            return
         if status and not verdict:
             verdict.extend(b"the child that wrote it was ended")
         done(verdict.decode("utf-8", "replace"))
 
+    server.on_exit(pid, exited)
     server.loop.watch(fd, READABLE, readable)
 
 
@@ -73,7 +84,7 @@ def _child(upper: int, pipe: int, verdict: int) -> NoReturn:
         with os.fdopen(pipe, "wb", _BUFFER) as out:
             write_archive(out)
         code = 0
-    except Exception as error:  # noqa: BLE001 - whatever it was, the parent reports it
+    except (OSError, ValueError, MemoryError) as error:
         with contextlib.suppress(OSError):
             os.write(verdict, repr(error).encode("utf-8", "replace")[:_LONGEST_ERROR])
     finally:
@@ -109,12 +120,15 @@ def write_archive(out: IO[bytes]) -> None:
         waiting: List[str] = ["."]
         while waiting:
             path = waiting.pop()
-            found = os.lstat(path)
-            if stat.S_ISSOCK(found.st_mode):
-                continue
-            _add(archive, path, found, seen)
-            if stat.S_ISDIR(found.st_mode):
-                waiting += [os.path.join(path, name) for name in sorted(os.listdir(path))]
+            try:
+                found = os.lstat(path)
+                if stat.S_ISSOCK(found.st_mode):
+                    continue
+                names = sorted(os.listdir(path)) if stat.S_ISDIR(found.st_mode) else []
+                _add(archive, path, found, seen)
+            except FileNotFoundError:
+                continue  # the sandbox goes on meanwhile, and has removed it
+            waiting += [os.path.join(path, name) for name in names]
 
 
 def _add(
@@ -139,9 +153,20 @@ def _add(
         member.devmajor, member.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
     if member.size:
         with _opened(path, member.mode) as content:
-            archive.addfile(member, content)
+            archive.addfile(member, cast("IO[bytes]", _Padded(content)))
     else:
         archive.addfile(member)
+
+
+class _Padded:
+    """A file that may shrink while it is read; what is missing then reads as zeros."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        """Exactly `size` bytes."""
+        return self._file.read(size).ljust(size, b"\0")
 
 
 def _member_type(mode: int) -> bytes:

@@ -114,6 +114,7 @@ class _Client:
             "list": self._list,
             "list_snapshots": self._list_snapshots,
             "ping": self._ping,
+            "set_lifetime": self._set_lifetime,
             "shutdown": self._shutdown,
             "snapshot": self._snapshot,
         }
@@ -228,6 +229,11 @@ class _Client:
             _texts(message, "labels"), _texts(message, "metadata")
         )
         return _page([sandbox.info for sandbox in found], message)
+
+    async def _set_lifetime(self, message: dict[str, Any]) -> Reply:
+        lifetime = message["lifetime"]
+        seconds = None if lifetime is None else float(lifetime)
+        return {"info": await self._service.set_lifetime(str(message["sandbox"]), seconds)}, []
 
     async def _snapshot(self, message: dict[str, Any]) -> Reply:
         return {"info": await self._service.snapshot(message)}, []

@@ -245,9 +245,7 @@ class Service:
             sandbox.fail(_failure(message))
             sandbox.strike("transport")
         elif event == "lifetime":
-            lifetime = message.get("lifetime")
-            if lifetime is None or isinstance(lifetime, (int, float)):
-                self._set_end(sandbox, lifetime)
+            self._guest_shortened(sandbox, message.get("lifetime"))
         elif event == "ending" and message.get("reason") == "lifetime":
             sandbox.cause = sandbox.cause or "expired"
         elif event == "snapshot" and sandbox.snapshot and not sandbox.snapshot.done():
@@ -262,6 +260,24 @@ class Service:
             asyncio.get_running_loop().call_later(GUARD, sandbox.strike, "transport")
 
     # -- lifetime -----------------------------------------------------------------------------
+
+    async def set_lifetime(self, sandbox_id: str, lifetime: float | None) -> dict[str, Any]:
+        """Let a sandbox end `lifetime` seconds from now; its record.
+
+        Raises:
+            SandboxNotFoundError: there is no such sandbox, or no longer.
+        """
+        sandbox = self.registry.get(sandbox_id)
+        self._set_end(sandbox, lifetime)
+        await self._tell(sandbox, {"do": "set_lifetime", "lifetime": lifetime})
+        return sandbox.info
+
+    def _guest_shortened(self, sandbox: Sandbox, lifetime: object) -> None:
+        # What runs in a sandbox must not be able to make it live longer than its owner allowed.
+        if isinstance(lifetime, (int, float)):
+            ends = sandbox.expires_at
+            if ends is None or time.time() + lifetime < ends:
+                self._set_end(sandbox, lifetime)
 
     def _set_end(self, sandbox: Sandbox, lifetime: float | None) -> None:
         sandbox.info["expires_at"] = None if lifetime is None else time.time() + lifetime
@@ -347,10 +363,10 @@ class Service:
         finally:
             os.close(reading)
 
-    async def _tell(self, sandbox: Sandbox, message: dict[str, Any], fd: int) -> None:
+    async def _tell(self, sandbox: Sandbox, message: dict[str, Any], *fds: int) -> None:
         assert sandbox.control is not None
         try:
-            sandbox.control.send(message, [fd])
+            sandbox.control.send(message, fds)
         except ConnectionError:
             # Its guest is dead or dying; whoever asks shall hear why.
             await asyncio.shield(sandbox.ended)

@@ -20,6 +20,7 @@ __all__ = ["SnapshotStore"]
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+_VERDICT = 10.0  # seconds that a guest has, after the last byte, to say that all went well
 _LONGEST_TIMER = 86_400.0  # seconds; a timer is set again then, so that no clock drifts far
 
 
@@ -97,7 +98,11 @@ class SnapshotStore:
         partial = self._directory / f"{snapshot_id}.partial"
         try:
             size = await asyncio.to_thread(_store, stream, partial)
-            answer = await done
+            try:
+                async with asyncio.timeout(_VERDICT):
+                    answer = await done
+            except TimeoutError as error:
+                raise OSError("the guest did not say whether that was all") from error
             if not answer.get("ok"):
                 raise OSError(f"the guest failed: {answer.get('error')}")
             now, lifetime = time.time(), fields["lifetime"]
