@@ -61,6 +61,7 @@ class GuestClient:
         self._connection: GuestConnection | None = None
         self._dialling: asyncio.Task[GuestConnection] | None = None
         self._ended: Cause | None = None
+        self._closed = False
 
     @property
     def forked(self) -> bool:
@@ -79,6 +80,8 @@ class GuestClient:
             return connection
         if self._ended is not None:
             raise self._gone(self._ended)
+        if self._closed:
+            raise TransportError("this client was closed", outcome="not_started")
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._dialling = None
@@ -149,11 +152,12 @@ class GuestClient:
         """Close the connection on purpose. Idempotent.
 
         Args:
-            ended: why no later call will find the sandbox; ``None`` lets them connect again.
+            ended: why no later call will find the sandbox, where that is known.
         """
         self._ended = ended or self._ended
         if self.forked:
             return
+        self._closed = True  # else a process would mend its link with a connection nobody closes
         dialling, self._dialling = self._dialling, None
         if dialling is not None and not dialling.done():
             dialling.cancel()
@@ -183,10 +187,11 @@ class GuestClient:
         except TransportError as error:
             error.outcome = "not_started"
             raise
+        else:
+            self._connection = connection
         finally:
-            if not connection.usable:
+            if self._connection is not connection:  # also when cancelled right after the greeting
                 transport.abort()
-        self._connection = connection
         return connection
 
     def _dialled(self, task: asyncio.Task[GuestConnection]) -> None:

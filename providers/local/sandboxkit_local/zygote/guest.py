@@ -129,7 +129,9 @@ def _enter(
     limits.apply(message["pids"])
     seal.forbid_user_namespaces(mounted.proc_sys)
     os.close(mounted.proc_sys)
-    seal.seal(shared.last_capability)
+    # With one id there is nobody else to act as, and the file API must not see more than the user.
+    kept = frozenset() if ids.kind == "single" else seal.AGENT_CAPABILITIES
+    seal.seal(shared.last_capability, kept=kept)
     syscalls.die_with_parent()  # the change of ids has undone it
     agent.refresh_random()
     seccomp.install(shared.filter)
