@@ -36,6 +36,8 @@ built-in that each error also is::
 from __future__ import annotations
 
 import errno as _errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ __all__ = [
     "TransportError",
     "UnsupportedError",
     "file_error",
+    "located",
 ]
 
 Outcome = Literal["not_started", "unknown", "completed"]
@@ -139,6 +142,16 @@ class SandboxError(Exception):
         self.provider = self.provider or provider
         self.sandbox_id = self.sandbox_id or sandbox_id
         return self
+
+
+@contextmanager
+def located(**where: str | None) -> Iterator[None]:
+    """Fill in ``op``, ``provider`` and ``sandbox_id`` of errors that pass through."""
+    try:
+        yield
+    except SandboxError as error:
+        error.locate(**where)
+        raise
 
 
 def _rebuild(cls: type[SandboxError], args: tuple[Any, ...], state: dict[str, Any]) -> SandboxError:

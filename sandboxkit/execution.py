@@ -104,8 +104,11 @@ def finish(exited: Exited, request: StartRequest, output: CommandOutput) -> Comm
     Raises:
         CommandTimeoutError: the timeout ended the command.
     """
-    code = exited.code if exited.code is not None else 128 + (exited.signal or 0)
-    if exited.code is None and exited.signal is None:
+    if exited.code is not None:
+        code = exited.code
+    elif exited.signal is not None:
+        code = 128 + exited.signal
+    else:
         raise ExecLostError(
             "the provider reported an exit without a status or a signal",
             cause="transport",
@@ -167,15 +170,8 @@ async def _until_exit(
     process: ProcessStream, request: StartRequest, collector: OutputCollector
 ) -> Exited:
     events = process.events()
-    guard = None if request.timeout is None else request.timeout + request.grace + GUARD
-    limit = asyncio.timeout(guard)
-    try:
-        async with limit:
-            exited = await _next_exit(events, collector)
-    except TimeoutError:
-        if limit.expired():
-            raise _GuardExpiredError from None
-        raise
+    deadline = None if request.timeout is None else request.timeout + request.grace + GUARD
+    exited = await _next_exit(events, collector, deadline)
     drain = asyncio.timeout(DRAIN)
     try:
         async with drain:
@@ -187,8 +183,11 @@ async def _until_exit(
     return exited
 
 
-async def _next_exit(events: AsyncIterator[ProcessEvent], collector: OutputCollector) -> Exited:
-    async for event in events:
+async def _next_exit(
+    events: AsyncIterator[ProcessEvent], collector: OutputCollector, deadline: float | None
+) -> Exited:
+    latest = None if deadline is None else asyncio.get_running_loop().time() + deadline
+    while (event := await _next_event(events, latest)) is not None:
         if isinstance(event, OutputChunk):
             await collector.add(event)
         elif isinstance(event, Exited):
@@ -196,6 +195,22 @@ async def _next_exit(events: AsyncIterator[ProcessEvent], collector: OutputColle
         elif isinstance(event, Closed):
             break
     raise ExecLostError("the process's events ended without its exit", cause="transport", op="run")
+
+
+async def _next_event(
+    events: AsyncIterator[ProcessEvent], latest: float | None
+) -> ProcessEvent | None:
+    """The next event, or ``None`` at their end; the deadline is not for the caller's callbacks."""
+    if latest is None:
+        return await anext(events, None)
+    limit = asyncio.timeout_at(max(latest, asyncio.get_running_loop().time() + DRAIN))
+    try:
+        async with limit:
+            return await anext(events, None)
+    except TimeoutError:
+        if limit.expired():
+            raise _GuardExpiredError from None
+        raise
 
 
 async def _collect(events: AsyncIterator[ProcessEvent], collector: OutputCollector) -> None:

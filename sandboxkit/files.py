@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import os
 import posixpath
@@ -23,7 +22,8 @@ from .provider import (
     WriteFileRequest,
 )
 from .spec import validate_path
-from .stdin import ByteSource, chunks
+from .stdin import ByteSource, check_source, chunks
+from .threads import in_thread
 
 __all__ = ["AsyncFiles"]
 
@@ -110,6 +110,7 @@ class AsyncFiles:
             raise InvalidRequestError(
                 f"write: mode {mode} is not permission bits; write it as 0o{mode}", op="write"
             )
+        check_source(data, "write")
         await self._use("write", "").write_file(
             WriteFileRequest(
                 sandbox_id=self._id,
@@ -219,7 +220,7 @@ class AsyncFiles:
             IsADirectoryError: it is a directory.
         """
         local = Path(source)
-        mode = await asyncio.to_thread(_readable_mode, local)
+        mode = await in_thread(_readable_mode, local)
         await self.write(path, local, mode=mode)
 
     async def download(self, path: str, target: str | os.PathLike[str]) -> None:
@@ -229,17 +230,21 @@ class AsyncFiles:
             PathNotFoundError: there is no such file in the sandbox.
         """
         local = Path(target)
-        if await asyncio.to_thread(local.is_dir):
+        if await in_thread(local.is_dir):
             local = local / posixpath.basename(path)
-        number, name = await asyncio.to_thread(tempfile.mkstemp, dir=local.parent)
+        number, name = await in_thread(_temporary_beside, local)
         try:
             with os.fdopen(number, "wb") as file:
                 async for piece in self.read_stream(path):
-                    await asyncio.to_thread(file.write, piece)
-            await asyncio.to_thread(os.replace, name, local)
+                    await in_thread(file.write, piece)
+            await in_thread(os.replace, name, local)
         except BaseException:
             os.unlink(name)
             raise
+
+
+def _temporary_beside(path: Path) -> tuple[int, str]:
+    return tempfile.mkstemp(dir=path.parent)
 
 
 def _readable_mode(path: Path) -> int:

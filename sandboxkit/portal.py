@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["call", "iterate", "shut_down"]
+from .threads import in_thread
+
+__all__ = ["call", "in_caller", "iterate", "shut_down"]
 
 T = TypeVar("T")
 
@@ -52,36 +57,86 @@ class _Portal:
 
 
 class _Call:
-    """One coroutine on the loop, waited for by another thread."""
+    """One coroutine on the loop, waited for by another thread, which runs its callbacks."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         self._coroutine = coroutine
-        self._finished = threading.Event()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._task: asyncio.Task[Any] | None = None
+        self.finished = False
 
     def run(self, loop: asyncio.AbstractEventLoop) -> Any:
         loop.call_soon_threadsafe(self._begin)
         try:
-            self._finished.wait()
+            while (work := self._work.get()) is not None:
+                work()
         except BaseException:
             loop.call_soon_threadsafe(self._cancel)
-            self._finished.wait(CANCEL_WAIT)
+            self._wait_for_clean_up()
             raise
         assert self._task is not None
         return self._task.result()
 
+    def _wait_for_clean_up(self) -> None:
+        deadline = time.monotonic() + CANCEL_WAIT
+        try:
+            while self._work.get(timeout=max(0.0, deadline - time.monotonic())) is not None:
+                continue  # a callback of what is being cancelled
+        except queue.Empty:
+            return
+
+    async def serve(self, callback: Callable[[Any], Any], value: Any) -> Any:
+        """Have the waiting thread call a callback."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def settle(outcome: Callable[[Any], None], content: Any) -> None:
+            if not future.done():
+                outcome(content)
+
+        def work() -> None:
+            try:
+                result = callback(value)
+            except Exception as error:
+                # The coroutine gets it, cleans up, and raises it to the thread that runs this.
+                loop.call_soon_threadsafe(settle, future.set_exception, error)
+                if isinstance(error, StopIteration):
+                    raise
+            else:
+                loop.call_soon_threadsafe(settle, future.set_result, result)
+
+        self._work.put(work)
+        return await future
+
     def _begin(self) -> None:
+        token = _caller.set(self)
         self._task = asyncio.ensure_future(self._coroutine)
+        _caller.reset(token)
         self._task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled():
             task.exception()  # seen: it is raised in the calling thread, if that still waits
-        self._finished.set()
+        self.finished = True
+        self._work.put(None)
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+_caller: ContextVar[_Call | None] = ContextVar("sandboxkit_caller", default=None)
+
+
+async def in_caller(callback: Callable[[Any], Any], value: Any) -> Any:
+    """Call a callback in the thread that waits for this coroutine, else in one of its own.
+
+    It may block, and use the sandbox: that thread has nothing else to do.
+    """
+    caller = _caller.get()
+    if caller is None or caller.finished:
+        return await in_thread(callback, value)
+    return await caller.serve(callback, value)
 
 
 _lock = threading.Lock()
@@ -121,14 +176,13 @@ def call(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: 
     An exception that arrives while waiting, such as ``KeyboardInterrupt``, cancels it there.
 
     Raises:
-        RuntimeError: called from the portal's own loop, as a callback would; it would wait for
-            itself.
+        RuntimeError: called from the portal's own loop, where it would wait for itself.
     """
     portal = _current()
     if threading.current_thread() is portal.thread:
         raise RuntimeError(
-            "a callback of the blocking Sandbox must not call its methods; "
-            "collect what you need and call them afterwards, or use AsyncSandbox"
+            "the blocking Sandbox was called from an async callback of its own, where it would "
+            "wait for itself; use a plain function, or AsyncSandbox"
         )
     result: T = _Call(function(*args, **kwargs)).run(portal.loop)
     return result

@@ -7,14 +7,16 @@ import signal as _signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
-from .errors import ExecLostError, SandboxError
+from .errors import ExecLostError, InvalidRequestError, SandboxError, located
 from .execution import DRAIN, end_bounded, finish
 from .models import CommandResult, Cursor, OutputChunk
 from .output import Callback, OutputCollector
 from .provider import Exited, Gap, ProcessStream, StartRequest
+from .units import Duration, parse_duration
 
 __all__ = ["AsyncProcess"]
 
@@ -38,6 +40,7 @@ class AsyncProcess:
         stream: ProcessStream,
         request: StartRequest,
         *,
+        provider: str,
         max_output: int,
         on_stdout: Callback | None = None,
         on_stderr: Callback | None = None,
@@ -46,6 +49,7 @@ class AsyncProcess:
         self.pid = stream.pid
         self._stream = stream
         self._request = request
+        self._provider = provider
         self._collector = OutputCollector(max_output, on_stdout, on_stderr)
         self._limit = max_output
         self._cursor = cursor or Cursor()
@@ -117,39 +121,44 @@ class AsyncProcess:
                     self._pending_bytes -= len(chunk.data)
                     self._changed.notify_all()
                 yield chunk
-            await self._raise_failure()
+            with self._located("iterate"):
+                await self._raise_failure()
         finally:
             self._readers -= 1
             async with self._changed:
                 self._changed.notify_all()
 
-    async def wait(self, timeout: float | None = None) -> CommandResult:
+    async def wait(self, timeout: Duration | None = None) -> CommandResult:
         """Wait for it to exit. Cancelling this, or its timeout, kills nothing.
 
         Args:
-            timeout: seconds to wait here; the built-in ``TimeoutError`` is raised after that.
+            timeout: how long to wait here; the built-in ``TimeoutError`` is raised after that.
 
         Raises:
             CommandTimeoutError: the timeout given to `start` ended it.
             ExecLostError: its end cannot be known any more.
             TimeoutError: it did not exit within `timeout`.
         """
-        async with asyncio.timeout(timeout):
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._exited is not None or self._over)
+        seconds = None if timeout is None else parse_duration(timeout, "wait: timeout")
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(lambda: self._exited is not None or self._over)
         if self._exited is not None and not self._over:
             await self._drained()
-        if self._over:
-            await self._raise_failure()
+        with self._located("wait"):
+            if self._over:
+                await self._raise_failure()
+            return self._result()
+
+    def _result(self) -> CommandResult:
         output = self._collector.output(self._request, time.monotonic() - self._began)
         if self._exited is None:
             raise ExecLostError(
-                f"process {self.pid} was let go before it ended",
-                cause="transport",
-                partial=output,
-                op="wait",
+                f"process {self.pid} was let go before it ended", cause="transport", partial=output
             )
         return finish(self._exited, self._request, output)
+
+    def _located(self, op: str) -> AbstractContextManager[None]:
+        return located(op=op, provider=self._provider, sandbox_id=self._request.sandbox_id)
 
     async def _drained(self) -> None:
         try:
@@ -164,7 +173,8 @@ class AsyncProcess:
         Raises:
             BrokenPipeError: it does not read any more.
         """
-        await self._stream.send_stdin(data.encode() if isinstance(data, str) else data)
+        with self._located("write"):
+            await self._stream.send_stdin(data.encode() if isinstance(data, str) else data)
 
     async def close_stdin(self) -> None:
         """Let it see the end of its standard input."""
@@ -176,7 +186,10 @@ class AsyncProcess:
         Raises:
             ProcessNotFoundError: it has ended.
         """
-        await self._stream.signal(int(signum))
+        if not isinstance(signum, int):
+            raise InvalidRequestError(f"signal: {signum!r} is not a number; see the signal module")
+        with self._located("signal"):
+            await self._stream.signal(int(signum))
 
     async def interrupt(self) -> None:
         """Deliver SIGINT, as Ctrl-C does."""
@@ -184,7 +197,8 @@ class AsyncProcess:
 
     async def kill(self, grace: float = 0.5) -> None:
         """End it and everything it started: SIGTERM, `grace` seconds, SIGKILL. Idempotent."""
-        await self._stream.terminate(grace)
+        with self._located("kill"):
+            await self._stream.terminate(grace)
 
     async def close(self) -> None:
         """Stop listening. The process lives on. Idempotent."""

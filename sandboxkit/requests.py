@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .errors import InvalidRequestError
 from .models import SandboxInfo
@@ -11,7 +12,7 @@ from .provider import StartRequest
 from .spec import validate_path
 from .units import Duration, parse_duration
 
-__all__ = ["positive_timeout", "run_request"]
+__all__ = ["check_callbacks", "environment", "positive_timeout", "run_request"]
 
 
 def positive_timeout(timeout: Duration | None, op: str) -> float | None:
@@ -51,14 +52,19 @@ def run_request(
         sandbox_id=info.id,
         command=_command(cmd),
         cwd=cwd,
-        env=_environment(env or {}),
+        env=environment(env or {}, "run"),
         user=user,
         timeout=positive_timeout(timeout, "run"),
         bound=bound,
     )
 
 
-def _command(cmd: str | Sequence[str]) -> str | tuple[str, ...]:
+def _command(cmd: Any) -> str | tuple[str, ...]:
+    if isinstance(cmd, bytes) or not isinstance(cmd, Sequence):
+        raise InvalidRequestError(
+            f"run: a command is text or a list of text with a program first, not {cmd!r:.60}",
+            op="run",
+        )
     command = cmd if isinstance(cmd, str) else tuple(cmd)
     words = (command,) if isinstance(command, str) else command
     if not command or any(not isinstance(word, str) for word in words) or not words[0]:
@@ -70,10 +76,28 @@ def _command(cmd: str | Sequence[str]) -> str | tuple[str, ...]:
     return command
 
 
-def _environment(env: Mapping[str, str]) -> dict[str, str]:
+def environment(env: Mapping[Any, Any], op: str) -> dict[str, str]:
+    """Environment variables, checked.
+
+    Raises:
+        InvalidRequestError: a name or a value cannot be one.
+    """
     for name, value in env.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidRequestError(f"{op}: env: {name!r}={value!r:.60} is not text", op=op)
         if not name or "=" in name or "\0" in name + value:
             raise InvalidRequestError(
-                f"run: env: {name!r} is not a variable's name or its value has a NUL byte", op="run"
+                f"{op}: env: {name!r} is not a variable's name or its value has a NUL byte", op=op
             )
     return dict(env)
+
+
+def check_callbacks(op: str, *callbacks: object) -> None:
+    """See that each is callable or ``None``.
+
+    Raises:
+        InvalidRequestError: one is not; nothing was started.
+    """
+    for callback in callbacks:
+        if callback is not None and not callable(callback):
+            raise InvalidRequestError(f"{op}: a callback is callable, not {callback!r:.60}", op=op)

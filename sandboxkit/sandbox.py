@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+import os
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Never, Self
@@ -12,7 +14,13 @@ from . import creation
 from .capabilities import Capabilities
 from .cells import ErrorCallback, ResultCallback, run_cell
 from .contexts import AsyncContexts, context_id
-from .errors import InvalidRequestError, SandboxError, SandboxNotFoundError, UnsupportedError
+from .errors import (
+    InvalidRequestError,
+    SandboxError,
+    SandboxNotFoundError,
+    UnsupportedError,
+    located,
+)
 from .execution import run_command
 from .files import AsyncFiles
 from .models import (
@@ -39,12 +47,13 @@ from .provider import (
     SnapshotRequest,
     StartRequest,
 )
-from .requests import positive_timeout, run_request
+from .requests import check_callbacks, environment, positive_timeout, run_request
 from .resolve import UNSET, Target, Unset, split_address, target_for
 from .runtime import Lease, acquire
 from .snapshot import AsyncSnapshot
 from .spec import NetworkPolicy, Resources
-from .stdin import Stdin
+from .stdin import Stdin, check_source
+from .threads import in_thread
 from .units import Duration, Size, parse_duration, parse_size
 
 __all__ = ["AsyncSandbox", "Creating"]
@@ -106,6 +115,7 @@ class AsyncSandbox:
         self._session = session
         self._closed = False
         self._killed = False
+        self._pid = os.getpid()
         self._processes: set[AsyncProcess] = set()
         self.files = AsyncFiles(self._use, info.id, lambda: self._info.workdir)
         self.contexts = AsyncContexts(self._use, info.id)
@@ -342,7 +352,8 @@ class AsyncSandbox:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._created and not self._closed:
+            # A forked child that leaves the block must not end its parent's sandbox.
+            if self._created and not self._closed and self._pid == os.getpid():
                 await self._kill_at_exit(error)
         finally:
             await self.close()
@@ -393,21 +404,22 @@ class AsyncSandbox:
             InvalidRequestError: there is no such user, or an argument is wrong.
             SandboxNotFoundError: the sandbox has ended.
         """
-        request = run_request(self._info, cmd, cwd, env, user, timeout, bound=True)
-        provider = self._use("run", "" if user is None else "users")
-        try:
+        with self._located("run"):
+            check_callbacks("run", on_stdout, on_stderr)
+            request = run_request(self._info, cmd, cwd, env, user, timeout, bound=True)
+            limit = parse_size(max_output, "max_output")
+            if stdin is not None:
+                await in_thread(check_source, stdin, "run")
+            provider = self._use("run", "" if user is None else "users")
             result = await run_command(
                 provider.start,
                 request,
                 stdin=stdin,
-                max_output=parse_size(max_output, "max_output"),
+                max_output=limit,
                 on_stdout=on_stdout,
                 on_stderr=on_stderr,
             )
-        except SandboxError as error:
-            error.locate(op="run", provider=self.provider, sandbox_id=self.id)
-            raise
-        return result.check() if check else result
+            return result.check() if check else result
 
     async def start(
         self,
@@ -440,14 +452,21 @@ class AsyncSandbox:
             InvalidRequestError: there is no such user, or an argument is wrong.
             SandboxNotFoundError: the sandbox has ended.
         """
-        request = run_request(self._info, cmd, cwd, env, user, timeout, bound=False)
-        request = replace(request, stdin=stdin)
-        provider = self._use("start", "" if user is None else "users")
-        stream = await provider.start(request)
-        limit = parse_size(max_output, "max_output")
+        with self._located("start"):
+            check_callbacks("start", on_stdout, on_stderr)
+            request = run_request(self._info, cmd, cwd, env, user, timeout, bound=False)
+            request = replace(request, stdin=stdin)
+            limit = parse_size(max_output, "max_output")
+            provider = self._use("start", "" if user is None else "users")
+            stream = await provider.start(request)
         return self._followed(
             AsyncProcess(
-                stream, request, max_output=limit, on_stdout=on_stdout, on_stderr=on_stderr
+                stream,
+                request,
+                provider=self.provider,
+                max_output=limit,
+                on_stdout=on_stdout,
+                on_stderr=on_stderr,
             )
         )
 
@@ -465,7 +484,9 @@ class AsyncSandbox:
         provider = self._use("attach", "attach")
         stream = await provider.attach(AttachRequest(sandbox_id=self.id, pid=pid, cursor=place))
         request = StartRequest(sandbox_id=self.id, command=f"process {pid}", bound=False)
-        return self._followed(AsyncProcess(stream, request, max_output=16 << 20, cursor=place))
+        return self._followed(
+            AsyncProcess(stream, request, provider=self.provider, max_output=16 << 20, cursor=place)
+        )
 
     def _followed(self, process: AsyncProcess) -> AsyncProcess:
         self._processes.add(process)
@@ -512,17 +533,17 @@ class AsyncSandbox:
             UnsupportedError: the sandbox cannot run this language.
             ExecLostError: its end cannot be known any more.
         """
-        seconds = positive_timeout(timeout, "run_code")
-        request = RunCodeRequest(
-            sandbox_id=self.id,
-            code=code,
-            language=language,
-            context=None if context is None else context_id(context),
-            env=dict(env or {}),
-            timeout=seconds,
-        )
-        provider = self._use("run_code", "code")
-        try:
+        with self._located("run_code"):
+            check_callbacks("run_code", on_stdout, on_stderr, on_result, on_error)
+            request = RunCodeRequest(
+                sandbox_id=self.id,
+                code=code,
+                language=language,
+                context=None if context is None else context_id(context),
+                env=environment(env or {}, "run_code"),
+                timeout=positive_timeout(timeout, "run_code"),
+            )
+            provider = self._use("run_code", "code")
             execution = await run_cell(
                 provider.run_code,
                 request,
@@ -531,10 +552,7 @@ class AsyncSandbox:
                 on_result=on_result,
                 on_error=on_error,
             )
-        except SandboxError as error:
-            error.locate(op="run_code", provider=self.provider, sandbox_id=self.id)
-            raise
-        return execution.check() if check else execution
+            return execution.check() if check else execution
 
     # -- snapshots ----------------------------------------------------------------------------
 
@@ -562,6 +580,7 @@ class AsyncSandbox:
                 capability="memory_snapshots",
                 op="snapshot",
                 provider=self.provider,
+                sandbox_id=self.id,
             )
         provider = self._use("snapshot", "snapshots")
         seconds = None if expires is None else parse_duration(expires, "expires")
@@ -577,6 +596,9 @@ class AsyncSandbox:
         return AsyncSnapshot(info, self._target)
 
     # -- the gate -----------------------------------------------------------------------------
+
+    def _located(self, op: str) -> AbstractContextManager[None]:
+        return located(op=op, provider=self.provider, sandbox_id=self.id)
 
     def _use(self, op: str, capability: str) -> Provider:
         """The provider, if it is open and can do this."""

@@ -171,6 +171,8 @@ def validate_path(path: str, op: str) -> str:
     Raises:
         InvalidRequestError: it is empty or has a NUL byte.
     """
+    if not isinstance(path, str):
+        raise InvalidRequestError(f"{op}: a path is text, not {path!r:.60}", op=op)
     if not path:
         raise InvalidRequestError(f"{op}: the path is empty", op=op)
     if "\0" in path:

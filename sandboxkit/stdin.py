@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from .errors import ProcessNotFoundError, TransportError
+from .errors import InvalidRequestError, ProcessNotFoundError, TransportError
 from .provider import ProcessStream
+from .threads import in_thread
 
-__all__ = ["ByteSource", "Readable", "Stdin", "chunks", "feed"]
+__all__ = ["ByteSource", "Readable", "Stdin", "check_source", "chunks", "feed"]
 
 CHUNK = 256 << 10
+_END: Any = object()
 
 
 @runtime_checkable
@@ -41,28 +42,58 @@ async def chunks(source: ByteSource) -> AsyncIterator[bytes]:
         for start in range(0, len(view), CHUNK):
             yield bytes(view[start : start + CHUNK])
     elif isinstance(source, Path):
-        with await asyncio.to_thread(source.open, "rb") as file:
-            while piece := await asyncio.to_thread(file.read, CHUNK):
-                yield piece
+        with await in_thread(_opened, source) as file:
+            while content := await _read(file):
+                yield content
     elif isinstance(source, AsyncIterable):
         async for piece in source:
-            yield piece
+            yield _piece(piece)
     elif isinstance(source, Readable):
-        while piece := await _read(source):
-            yield piece
+        while content := await _read(source):
+            yield content
     else:
-        iterator = iter(source)
-        while (item := await asyncio.to_thread(next, iterator, None)) is not None:
-            yield item
+        iterator: Iterator[Any] = iter(source)
+        while (item := await in_thread(next, iterator, _END)) is not _END:
+            yield _piece(item)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 async def _read(file: Readable) -> bytes:
     # An aiofiles-like file answers with an awaitable, a text file with text.
-    piece: Any = await asyncio.to_thread(file.read, CHUNK)
+    piece: Any = await in_thread(file.read, CHUNK)
     if inspect.isawaitable(piece):
         piece = await piece
-    content: bytes = piece.encode() if isinstance(piece, str) else piece
-    return content
+    return _piece(piece)
+
+
+def _piece(piece: Any) -> bytes:
+    if isinstance(piece, str):
+        return piece.encode()
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise InvalidRequestError(f"content must come as bytes or text, not {piece!r:.60}")
+    return bytes(piece)
+
+
+def check_source(source: Any, op: str) -> None:
+    """See that content can be read from it, and that a local file is there.
+
+    Raises:
+        InvalidRequestError: it is nothing that content can be read from.
+        FileNotFoundError: the local file is not there (or the built-in that fits).
+    """
+    if isinstance(source, Path):
+        with source.open("rb"):
+            return
+    if not isinstance(source, Readable) and not any(
+        hasattr(source, name) for name in ("__iter__", "__aiter__")
+    ):
+        raise InvalidRequestError(
+            f"{op}: content is bytes, text, a Path, an open file or chunks, not {source!r:.60}",
+            op=op,
+        )
 
 
 async def feed(process: ProcessStream, source: ByteSource) -> None:

@@ -48,7 +48,7 @@ class Process:
     def __iter__(self) -> Iterator[OutputChunk]:
         return iterate(self._process.__aiter__())
 
-    def wait(self, timeout: float | None = None) -> CommandResult:
+    def wait(self, timeout: Duration | None = None) -> CommandResult:
         return call(self._process.wait, timeout)
 
     def write(self, data: bytes | str) -> None:
@@ -122,10 +122,18 @@ class Sandbox:
         for name in ("cls", "profile", "unknown"):
             arguments.pop(name)
 
-        async def creating() -> AsyncSandbox:
-            return await Creating(profile, {**arguments, **unknown})
+        made: builtins.list[AsyncSandbox] = []
 
-        return cls(call(creating))
+        async def creating() -> None:
+            made.append(await Creating(profile, {**arguments, **unknown}))
+
+        try:
+            call(creating)
+        except BaseException:
+            if made:  # Ctrl-C came as it was handed over: nobody would know of it
+                call(made[0].__aexit__, None, None, None)
+            raise
+        return cls(made[0])
 
     @classmethod
     def connect(cls, address: str, *, profile: str | None = None, resume: bool = True) -> Self:

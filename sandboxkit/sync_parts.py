@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import inspect
 import os
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from .contexts import AsyncContexts
 from .files import AsyncFiles
 from .models import ContextInfo, FileInfo, SnapshotInfo, SnapshotKind
-from .portal import call, iterate
+from .portal import call, in_caller, iterate
 from .snapshot import AsyncSnapshot
 from .stdin import ByteSource
 
@@ -43,13 +42,13 @@ def documented_by(source: type) -> Callable[[C], C]:
 def off_loop(
     callback: Callable[[Any], Awaitable[None] | None] | None,
 ) -> Callable[[Any], Awaitable[None]] | None:
-    """A callback that runs in a worker thread, so that it may block and may use the sandbox."""
+    """A callback that runs in the calling thread, so that it may block and may use the sandbox."""
     if callback is None:
         return None
     wanted = callback
 
     async def relay(value: Any) -> None:
-        pending = await asyncio.to_thread(wanted, value)
+        pending = await in_caller(wanted, value)
         if inspect.isawaitable(pending):
             await pending
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from typing import Any
 
 from .errors import InvalidRequestError
 
@@ -16,6 +17,9 @@ Duration = float | int | timedelta | str
 Size = int | str
 """Bytes, or text such as ``"64KiB"``, ``"2GiB"``, ``"5GB"``."""
 
+LONGEST = 10 * 366 * 86400.0
+"""Seconds; what is meant to last longer has no end."""
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _BYTES = {"": 1, "B": 1}
@@ -25,8 +29,8 @@ for _power, _letter in enumerate("KMGT", start=1):
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?i?B|)")
 
 
-def parse_duration(value: Duration, name: str = "duration") -> float:
-    """Turn a duration into seconds.
+def parse_duration(value: Any, name: str = "duration") -> float:
+    """Turn a `Duration` into seconds.
 
     Raises:
         InvalidRequestError: it is negative, not finite, or not readable.
@@ -35,12 +39,14 @@ def parse_duration(value: Duration, name: str = "duration") -> float:
         seconds = value.total_seconds()
     elif isinstance(value, str):
         seconds = _duration_text(value, name)
-    elif isinstance(value, bool):
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidRequestError(f"{name} must be a duration, not {value!r}")
     else:
         seconds = float(value)
     if not math.isfinite(seconds) or seconds < 0:
         raise InvalidRequestError(f"{name} must be zero or more seconds, not {value!r}")
+    if seconds > LONGEST:
+        raise InvalidRequestError(f"{name} {value!r} is longer than ten years; None is no limit")
     return seconds
 
 
@@ -54,8 +60,8 @@ def _duration_text(text: str, name: str) -> float:
     return math.fsum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
-def parse_size(value: Size, name: str = "size") -> int:
-    """Turn a size into bytes.
+def parse_size(value: Any, name: str = "size") -> int:
+    """Turn a `Size` into bytes.
 
     Raises:
         InvalidRequestError: it is negative or not readable.
@@ -67,7 +73,7 @@ def parse_size(value: Size, name: str = "size") -> int:
                 f'{name} {value!r} is not a size; write bytes or "64KiB", "2GiB"'
             )
         return round(float(found[1]) * _BYTES[found[2]])
-    if isinstance(value, bool) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidRequestError(f"{name} must be zero or more bytes, not {value!r}")
     return value
 

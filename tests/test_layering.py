@@ -18,7 +18,7 @@ CORE = ROOT / "sandboxkit"
 
 # Each row may import the rows above it and what stands in its own row.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "units"),
+    ("errors", "threads", "units"),
     ("capabilities", "models", "spec"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),

@@ -76,7 +76,8 @@ def test_timeout_keeps_state(sandbox: Sandbox) -> None:
     began = time.monotonic()
     with pytest.raises(CodeTimeoutError) as caught:
         sandbox.run_code(
-            f"import subprocess\nprint('partial', flush=True)\nsubprocess.run({sleep!r}.split())",
+            f"import subprocess\nsubprocess.Popen(['setsid', *{sleep!r}.split()])\n"
+            f"print('partial', flush=True)\nsubprocess.run({sleep!r}.split())",
             timeout=1,
         )
     assert 0.9 < time.monotonic() - began < 3
@@ -148,7 +149,8 @@ def test_cancel_interrupts(target) -> None:
         async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
             await sandbox.run_code("x = 5")
             sleep = marked_sleep()
-            code = f"import subprocess; subprocess.run({sleep!r}.split())"
+            hidden = f"subprocess.Popen(['setsid', *{sleep!r}.split()])"
+            code = f"import subprocess; {hidden}; subprocess.run({sleep!r}.split())"
             task = asyncio.create_task(sandbox.run_code(code))
             await asyncio.sleep(1)
             began = time.monotonic()

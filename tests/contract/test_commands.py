@@ -121,6 +121,26 @@ def test_bad_arguments_start_nothing(sandbox: Sandbox) -> None:
         sandbox.run("true", env={"A=B": "x"})
     with pytest.raises(InvalidRequestError):
         sandbox.run("true", cwd="a\0b")
+    wrong = (None, 5, b"true", ["a", 1])
+    for bad in wrong:
+        with pytest.raises(InvalidRequestError):
+            sandbox.run(bad)
+    for options in (
+        {"env": {"A": 1}},
+        {"timeout": []},
+        {"timeout": 1e12},
+        {"stdin": 5},
+        {"on_stdout": 5},
+        {"max_output": "x"},
+        {"cwd": 5},
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            sandbox.run("touch started", **options)
+        assert (caught.value.op, caught.value.provider) == ("run", sandbox.provider)
+        assert caught.value.sandbox_id == sandbox.id
+    assert not sandbox.files.exists("started")
+    with pytest.raises(InvalidRequestError):
+        sandbox.run("cat", stdin=[b"a", None], timeout=10)
 
 
 def test_check_raises_with_the_result(sandbox: Sandbox) -> None:
@@ -186,6 +206,31 @@ def test_timeout_keeps_output_and_leaves_nothing(sandbox: Sandbox) -> None:
     assert error.result.applied_timeout == 1.5
     assert error.result.timed_out
     assert [survivors(sandbox, sleep) for sleep in sleeps] == [[], [], [], []]
+
+
+def test_timeout_of_what_hides(sandbox: Sandbox) -> None:
+    """Two forks, a session of its own, an empty environment: nothing of it is left either."""
+    sleep = marked_sleep()
+    program = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        f"        os.execve('/bin/sleep', {sleep.split()!r}, {{}})\n"
+        "    os._exit(0)\n"
+        "print('hidden', flush=True)\n"
+        "time.sleep(300)\n"
+    )
+    sandbox.files.write("hide.py", program)
+    with pytest.raises(CommandTimeoutError) as caught:
+        sandbox.run("python3 hide.py", timeout=1.5)
+    assert caught.value.result.stdout == "hidden\n"
+    assert survivors(sandbox, sleep) == []
+
+
+def test_a_long_script(sandbox: Sandbox) -> None:
+    result = sandbox.run("echo " + "x" * 200_000)
+    assert (result.exit_code, result.stdout_total) == (0, 200_001)
 
 
 def test_timeout_of_what_ignores_sigterm(sandbox: Sandbox) -> None:

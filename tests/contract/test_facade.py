@@ -80,15 +80,69 @@ def test_after_a_fork(target) -> None:
 
 
 @pytest.mark.needs("commands")
-def test_a_forked_childs_exit_spares_the_parents_sandbox(target) -> None:
+def test_a_forked_child_that_leaves_the_block_spares_the_parents_sandbox(target) -> None:
     with target.create() as sandbox:
-        sandbox.files.write("x", "1")
-        script = "import sys; sys.exit(0)"
         child = os.fork()
         if child == 0:
-            os.execv(sys.executable, [sys.executable, "-c", script])
-        os.waitpid(child, 0)
-        assert sandbox.run("cat x").stdout == "1"
+            status = 1
+            try:
+                sandbox.run("echo hi")
+                sandbox.__exit__(None, None, None)
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert status == 0
+        assert sandbox.run("echo still here").stdout == "still here\n"
+
+
+@pytest.mark.needs("commands")
+def test_input_that_never_ends_does_not_hang_the_exit(target) -> None:
+    script = (
+        "import os, sys\nfrom sandboxkit import Sandbox\n"
+        "reading, writing = os.pipe()\n"
+        "with Sandbox.create(sys.argv[1], session=sys.argv[2]) as s:\n"
+        "    print(s.run('echo done', stdin=os.fdopen(reading, 'rb')).stdout, end='')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, target.profile, target.session],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.needs("commands")
+def test_many_callbacks_that_wait_on_the_sandbox(target) -> None:
+    with target.create() as sandbox:
+        seen: list[str] = []
+
+        def inner(text: str) -> None:
+            seen.append(text)
+
+        def outer(text: str) -> None:
+            sandbox.run("echo inner", on_stdout=inner)
+
+        threads = [
+            threading.Thread(target=sandbox.run, args=("echo a",), kwargs={"on_stdout": outer})
+            for _ in range(40)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert seen == ["inner\n"] * 40
+
+
+@pytest.mark.needs("commands")
+def test_callbacks_run_in_the_calling_thread(target) -> None:
+    with target.create() as sandbox:
+        threads: set[str] = set()
+        note = lambda _: threads.add(threading.current_thread().name)  # noqa: E731
+        sandbox.run("echo a; sleep 0.1; echo b", on_stdout=note)
+        assert threads == {threading.current_thread().name}
 
 
 @pytest.mark.needs("commands")

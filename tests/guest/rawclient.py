@@ -223,7 +223,7 @@ class Agent:
 
     def stop(self) -> None:
         """End it, and what it started."""
-        for pid in carriers(b"SANDBOXKIT_PROCESS=", parent=self.pid):
+        for pid in carriers(b"", parent=self.pid):
             kill(pid)
         self.process.kill()
         assert self.process.stderr is not None

@@ -1,7 +1,9 @@
 """Templates: what a sandbox of this provider starts from.
 
 There is one, ``python``: this host's ``/usr`` and the Python interpreter that runs us, with its
-virtual environment, all read-only. `options["template"]` of a request may change it::
+virtual environment, all read-only. Of these two only the directories that a Python installation
+consists of, since a prefix may be a project's root or a home. `options["template"]` of a request
+may change it::
 
     {"preload": ["numpy"], "venv": "/srv/venvs/data"}
 """
@@ -13,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sandboxkit.errors import InvalidRequestError, TemplateNotFoundError
+from sandboxkit.errors import InvalidRequestError, ProviderUnavailableError, TemplateNotFoundError
 
 from . import bootstrap
 
@@ -24,10 +26,13 @@ NAMES = ("python", "base", "default")
 
 Template = dict[str, Any]
 """A resolved template, as JSON: ``name``, ``executable`` (its Python), ``binds`` (directories),
-``links`` (path to target), ``path`` (the variable), ``preload`` (modules), ``agent``."""
+``files`` (to be copied), ``links`` (path to target), ``path`` (the variable), ``preload``
+(modules), ``agent``."""
 
 _TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OPTIONAL = ("/etc/alternatives", "/etc/ssl/certs")
+_PARTS = ("bin", "lib", "lib64", "include", "share", "etc")
+_SETTINGS = "pyvenv.cfg"
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _LINKS = "/opt/python/bin"
 _FIELDS = {"preload", "venv"}
@@ -43,6 +48,7 @@ def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
     Raises:
         TemplateNotFoundError: the name means nothing here.
         InvalidRequestError: an option is wrong.
+        ProviderUnavailableError: the interpreter is installed where it cannot be shown alone.
     """
     if name is not None and name not in NAMES:
         raise TemplateNotFoundError(
@@ -62,11 +68,19 @@ def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
     if not os.path.exists(f"{prefix}/bin/python"):  # system interpreters have no plain name
         links[_LINKS + "/python"] = executable
         path.append(_LINKS)
-    wanted = ["/usr", *tops, base, prefix, agent, *filter(os.path.isdir, _OPTIONAL)]
+    wanted = ["/usr", *tops, agent, *filter(os.path.isdir, _OPTIONAL)]
+    for directory in dict.fromkeys((base, prefix)):
+        parts, inner = _parts(directory)
+        wanted += parts
+        links |= inner
+    binds = _outermost(wanted)
+    settings = f"{prefix}/{_SETTINGS}"
+    copied = os.path.isfile(settings) and not _within(settings, binds)
     return {
         "name": NAMES[0],
         "executable": executable,
-        "binds": _outermost(wanted),
+        "binds": binds,
+        "files": [settings] if copied else [],
         "links": links,
         "path": ":".join(dict.fromkeys(path)),
         "preload": list(preload),
@@ -86,16 +100,44 @@ def _python(venv: object) -> tuple[str, str, str]:
     return os.path.dirname(os.path.dirname(os.path.realpath(executable))), prefix, executable
 
 
+def _parts(prefix: str) -> tuple[list[str], dict[str, str]]:
+    """The directories of a Python installation, and the links that lead from one to another.
+
+    Raises:
+        ProviderUnavailableError: it is the whole system.
+    """
+    if prefix == "/":
+        raise ProviderUnavailableError(
+            "the Python interpreter's prefix is /, all of which no sandbox may see",
+            hint="run from a virtual environment, or name one in options['template']['venv']",
+        )
+    if _within(prefix, ["/usr"]):
+        return [], {}
+    found = [path for part in _PARTS if os.path.isdir(path := f"{prefix}/{part}")]
+    real = [os.path.realpath(path) for path in found if not os.path.islink(path)]
+    links = {
+        path: os.readlink(path)
+        for path in found
+        if os.path.islink(path) and _within(os.path.realpath(path), real)
+    }
+    return [path for path in found if path not in links], links
+
+
 def _top_level() -> tuple[dict[str, str], list[str]]:
     """What is beside ``/usr``: links on most hosts, directories on some."""
     links = {path: os.readlink(path) for path in _TOP if os.path.islink(path)}
     return links, [path for path in _TOP if os.path.isdir(path) and path not in links]
 
 
+def _within(path: str, outer: list[str]) -> bool:
+    """Whether a path is one of the others or inside one."""
+    return any(path == other or path.startswith(other + "/") for other in outer)
+
+
 def _outermost(paths: list[str]) -> list[str]:
     """The paths without those that are inside another of them."""
     kept: list[str] = []
     for path in sorted(set(paths)):
-        if not any(path == outer or path.startswith(outer + "/") for outer in kept):
+        if not _within(path, kept):
             kept.append(path)
     return kept

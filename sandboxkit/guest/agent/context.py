@@ -10,12 +10,15 @@ from .errors import BROKEN, NOT_FOUND, TOO_MANY, OpError
 from .frames import FrameError
 from .interpreter_process import InterpreterProcess
 from .interpreter_start import Place
+from .proctree import Moment
 from .server import Server
 
 __all__ = ["Context"]
 
 MAX_QUEUED = 256
 _LAST_WORDS = 2000
+# Seconds that what an interrupted cell has left running has for its own end.
+_LEFTOVERS_GRACE = 0.2
 _FROM_INTERPRETER = ("result", "result_part", "raised")
 
 
@@ -121,6 +124,7 @@ class Context:
         self._running = cell
         self._count += 1
         cell.state_lost, self._state_lost = self._state_lost, False
+        cell.moment = Moment.now()
         process.feed.send({"code": cell.code, "number": self._count, "env": cell.env})
         if cell.timeout is not None:
             cell.timer = self._server.loop.call_later(cell.timeout, lambda: self._time_is_up(cell))
@@ -156,13 +160,26 @@ class Context:
             if cell.stopping:
                 process.interrupt()
         elif event == "done":
-            self._finish(cell)
-            self._next()
+            self._done(cell, process)
         elif event in _FROM_INTERPRETER:
             try:
                 cell.show(message)
             except FrameError:
                 process.kill()
+
+    def _done(self, cell: Cell, process: InterpreterProcess) -> None:
+        """The interpreter is through with it; what an interrupted one has started ends too."""
+
+        def finish() -> None:
+            if cell is self._running:
+                self._finish(cell)
+                self._next()
+
+        cell.cancel_timer()
+        if cell.stopping and not process.ending:
+            process.end_younger(cell.moment, _LEFTOVERS_GRACE, finish)
+        else:
+            finish()
 
     def _finish(self, cell: Cell) -> None:
         cell.cancel_timer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, Optional
 
 from .loop import Timer
+from .proctree import Moment
 from .stream import Stream
 
 __all__ = ["Cell"]
@@ -22,6 +23,7 @@ class Cell:
 
     Attributes:
         ignored: whether its client waits for nothing but its end.
+        moment: when it was given to the interpreter.
         begun: whether the interpreter has said that it can be interrupted.
         stopping: whether it was, or is to be.
         timed_out: whether because of its timeout.
@@ -38,6 +40,7 @@ class Cell:
         self.timeout = timeout
         self.grace = grace
         self.ignored = False
+        self.moment = Moment(0, 0)
         self.begun = False
         self.stopping = False
         self.timed_out = False

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional
 
 from .interpreter_feed import Feed
 from .interpreter_start import Place, start
-from .proctree import Tree
+from .proctree import Moment, Tree, TreeSince
 from .server import Server
 from .tree import TreeKill
 
@@ -54,7 +54,7 @@ class InterpreterProcess:
         self._tree_ended = False
         self._tree = Tree(
             started.pid,
-            started.marker.encode("ascii"),
+            started.mark,
             lambda: self._status is not None,
             server.acting_as,
         )
@@ -77,6 +77,11 @@ class InterpreterProcess:
         if self._kill is None:
             self._kill = TreeKill(self._loop, self._tree, 0.0, self._tree_is_gone)
 
+    def end_younger(self, moment: Moment, grace: float, done: Callable[[], None]) -> None:
+        """End what it has started since `moment`, but not itself; then call `done`."""
+        part = TreeSince(self._tree, moment)
+        TreeKill(self._loop, part, grace, lambda _left: done())
+
     def kill_without_waiting(self) -> None:
         """The same, for an agent that has no time to see it end."""
         for pid in self._tree.members():
@@ -84,7 +89,9 @@ class InterpreterProcess:
 
     def how_it_ended(self) -> str:
         """For people to read."""
-        status = self._status or 0
+        status = self._status
+        if status is None:
+            return "the interpreter was ended, and its status is not known"
         if not os.WIFSIGNALED(status):
             return f"the interpreter exited with status {os.WEXITSTATUS(status)}"
         number = os.WTERMSIG(status)

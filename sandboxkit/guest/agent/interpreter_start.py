@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import time
-from typing import Dict, NamedTuple, NoReturn, Tuple
+from typing import Dict, NamedTuple, NoReturn, Optional, Tuple
 
 from . import interpreter
 from .accounts import Account
+from .mark import marking
 from .pipes import make_pipe
 from .server import Server
-from .spawn import MARKER, Command, directory, encode, raised_oom_score, spawn
+from .spawn import Command, directory, encode, raised_oom_score, spawn
 
 __all__ = ["Place", "Started", "start"]
 
@@ -45,13 +46,13 @@ class Started(NamedTuple):
     """What is known of an interpreter as it is made.
 
     Attributes:
-        marker: ``NAME=value`` in the environment of what it starts.
+        mark: of its tree; ``None`` if it has none.
         channel: our end, for its messages.
         output: read ends of its stdout and stderr.
     """
 
     pid: int
-    marker: str
+    mark: Optional[int]
     channel: socket.socket
     output: Tuple[int, int]
 
@@ -63,9 +64,7 @@ def start(server: Server, place: Place) -> Started:
         OpError: ``no_such_cwd``, ``no_such_user``.
         OSError: no more processes, descriptors, memory.
     """
-    marker = os.urandom(16).hex()
     env = server.environment(place.account, place.env)
-    env[MARKER] = marker
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         # Pipes made by the user are the user's: /dev/stdout can be opened again.
         with server.acting(place.account):
@@ -79,13 +78,14 @@ def start(server: Server, place: Place) -> Started:
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         theirs.callback(os.close, nothing)
         fds = {0: nothing, 1: pipes[0][1], 2: pipes[1][1], 3: far_end.fileno()}
-        if place.python:
-            argv = [place.python, os.path.abspath(interpreter.__file__), "3"]
-            pid = spawn(server, Command(argv, place.cwd, env, place.account), fds)
-        else:
-            pid = _fork(server, place, env, fds)
+        with marking() as mark:
+            if place.python:
+                argv = [place.python, os.path.abspath(interpreter.__file__), "3"]
+                pid = spawn(server, Command(argv, place.cwd, env, place.account), fds)
+            else:
+                pid = _fork(server, place, env, fds)
         ours.pop_all()
-    return Started(pid, f"{MARKER}={marker}", channel, (pipes[0][0], pipes[1][0]))
+    return Started(pid, mark, channel, (pipes[0][0], pipes[1][0]))
 
 
 def _fork(server: Server, place: Place, env: Dict[str, str], fds: Dict[int, int]) -> int:

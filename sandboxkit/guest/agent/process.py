@@ -30,7 +30,7 @@ class Born(NamedTuple):
     """What is known of a process as it is made.
 
     Attributes:
-        marker: ``NAME=value`` in its environment.
+        mark: of its tree; ``None`` if it has none.
         output: read ends of its stdout and stderr.
         input: write end of its stdin, or -1.
         bound: whether it dies with its owner's connection.
@@ -38,7 +38,7 @@ class Born(NamedTuple):
     """
 
     pid: int
-    marker: str
+    mark: Optional[int]
     output: Tuple[int, int]
     input: int
     bound: bool
@@ -82,9 +82,7 @@ class Process:
         self._timeout: Optional[Timer] = None
         self._kill: Optional[TreeKill] = None
         self._kill_waiters: List[Callable[[int], None]] = []
-        self._tree = Tree(
-            born.pid, born.marker.encode("ascii"), lambda: not self.running, server.acting_as
-        )
+        self._tree = Tree(born.pid, born.mark, lambda: not self.running, server.acting_as)
         self.outputs = tuple(Output(self._loop, fd, self._pump_all) for fd in born.output)
         self._input: Optional[Input] = None
         if born.input >= 0:

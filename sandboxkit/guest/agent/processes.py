@@ -10,10 +10,11 @@ from typing import Callable, Dict, Tuple
 from . import arguments
 from .attachment import Attachment
 from .errors import NOT_FOUND, TOO_MANY, OpError
+from .mark import marking
 from .pipes import make_pipe
 from .process import GRACE, Born, Process
 from .server import Server
-from .spawn import MARKER, Command, spawn
+from .spawn import Command, spawn
 from .stream import Message, Stream
 
 #: Seconds for which a process that has ended is remembered.
@@ -63,8 +64,7 @@ class Processes:
         process.attach(Attachment(stream, process, (0, 0)), own=True)
 
     def _spawn(self, args: Message) -> Born:
-        marker = os.urandom(16).hex()
-        command = self._command(args, marker)
+        command = self._command(args)
         label = arguments.text(args, "label", " ".join(command.argv))[:_LONGEST_LABEL]
         bound = arguments.flag(args, "bound", True)
         wants_input = arguments.flag(args, "stdin")
@@ -76,12 +76,13 @@ class Processes:
                 if wants_input:
                     inputs = _pipe(ours, theirs, inward=False)
             fds = {0: inputs[1], 1: ends[0][1], 2: ends[1][1]}
-            pid = spawn(self._server, command, fds)
+            with marking() as mark:
+                pid = spawn(self._server, command, fds)
             ours.pop_all()
         output = (ends[0][0], ends[1][0])
-        return Born(pid, f"{MARKER}={marker}", output, inputs[0], bound, label)
+        return Born(pid, mark, output, inputs[0], bound, label)
 
-    def _command(self, args: Message, marker: str) -> Command:
+    def _command(self, args: Message) -> Command:
         if (args.get("argv") is None) == (args.get("shell") is None):
             raise arguments.bad("one of 'argv' and 'shell' is needed")
         if args.get("argv") is not None:
@@ -93,7 +94,6 @@ class Processes:
             raise arguments.bad("'cwd' must be an absolute path")
         account = self._server.account(arguments.optional_text(args, "user"))
         env = self._server.environment(account, arguments.environment(args))
-        env[MARKER] = marker
         return Command(argv, cwd, env, account)
 
     # -- those that run, and those that did --

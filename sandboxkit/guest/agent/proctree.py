@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from .mark import read_mark
 
 #: Enter it to have the rights of this (uid, gid), where the agent can switch.
 ActingAs = Callable[[int, int], ContextManager[None]]
@@ -57,21 +60,21 @@ def snapshot() -> Dict[int, Entry]:
 class Tree:
     """The tree of one process.
 
-    It is its session, its descendants, whoever carries its marker, and whoever was found to
-    belong to it before.
+    It is its session, its descendants, whoever carries its mark, and whoever was found to belong
+    to it before.
 
     Args:
         pid: of the process, which leads its session.
-        marker: ``NAME=value`` as in its environment.
+        mark: see `mark`; ``None`` if it could not be given one.
         reaped: whether it has been, so that its number may mean another process now.
-        acting_as: for reading what belongs to other users.
+        acting_as: for signalling what belongs to other users.
     """
 
     def __init__(
-        self, pid: int, marker: bytes, reaped: Callable[[], bool], acting_as: ActingAs
+        self, pid: int, mark: Optional[int], reaped: Callable[[], bool], acting_as: ActingAs
     ) -> None:
         self.pid = pid
-        self._marker = marker
+        self._mark = mark
         self._reaped = reaped
         self._acting_as = acting_as
         self._known: Set[Tuple[int, int]] = set()
@@ -102,21 +105,7 @@ class Tree:
                     waiting.append(child.pid)
 
     def _is_marked(self, entry: Entry) -> bool:
-        environment = self._environment(entry.pid)
-        return self._marker in environment.split(b"\0")
-
-    def _environment(self, pid: int) -> bytes:
-        try:
-            return _read(f"/proc/{pid}/environ")
-        except PermissionError:
-            pass
-        except OSError:
-            return b""
-        with contextlib.suppress(OSError):
-            owner = os.stat(f"/proc/{pid}")
-            with self._acting_as(owner.st_uid, owner.st_gid):
-                return _read(f"/proc/{pid}/environ")
-        return b""
+        return self._mark is not None and read_mark(entry.pid) == self._mark
 
     def send(self, pid: int, number: int) -> None:
         """Signal a member; one that has ended does not mind."""
@@ -132,14 +121,60 @@ class Tree:
             pass
 
 
-def _read(path: str) -> bytes:
-    pieces: List[bytes] = []
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while True:
-            piece = os.read(fd, 65_536)
-            if not piece:
-                return b"".join(pieces)
-            pieces.append(piece)
-    finally:
-        os.close(fd)
+class Moment(NamedTuple):
+    """A point in time by which processes are told apart: those made before, and since.
+
+    Attributes:
+        ticks: as in `Entry.start`.
+        last_pid: the last number given to a process by then, since a tick is long.
+    """
+
+    ticks: int
+    last_pid: int
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This one."""
+        last_pid = 0
+        with contextlib.suppress(OSError, ValueError):
+            fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                last_pid = int(os.read(fd, 256).split()[-1])
+            finally:
+                os.close(fd)
+        nanoseconds = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        return cls(nanoseconds * os.sysconf("SC_CLK_TCK") // 1_000_000_000, last_pid)
+
+
+class TreeSince:
+    """What a process has started since a moment, and what that has; not the process itself.
+
+    What those of its tree start that are older is theirs.
+
+    Args:
+        tree: of the process.
+        moment: the beginning.
+    """
+
+    def __init__(self, tree: Tree, moment: Moment) -> None:
+        self._tree = tree
+        self._moment = moment
+        self.send = tree.send
+
+    def members(self) -> Dict[int, Entry]:
+        """Those alive now."""
+        everyone = self._tree.members()
+        return {pid: entry for pid, entry in everyone.items() if self._is_new(entry, everyone)}
+
+    def _is_new(self, entry: Entry, everyone: Dict[int, Entry]) -> bool:
+        root = self._tree.pid
+        if entry.pid == root:
+            return False
+        above: Optional[Entry] = entry
+        seen: Set[int] = set()
+        while above is not None and above.pid != root and above.pid not in seen:
+            if (above.start, above.pid) <= self._moment:
+                return False
+            seen.add(above.pid)
+            above = everyone.get(above.parent)
+        return True

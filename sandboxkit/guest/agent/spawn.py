@@ -20,7 +20,6 @@ from .server import Server
 
 #: The kernel ends what we started before it ends us.
 OOM_SCORE = b"500"
-MARKER = "SANDBOXKIT_PROCESS"
 
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126

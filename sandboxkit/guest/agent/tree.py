@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Union
 
 from .loop import READABLE, Loop, Timer
-from .proctree import Entry, Tree, read_entry
+from .proctree import Entry, Tree, TreeSince, read_entry
 
 # Ends are awaited by descriptor, of so many at a time; the next look finds the others.
 _WATCHED_AT_ONCE = 128
@@ -54,7 +54,13 @@ class TreeKill:
             it could be ended.
     """
 
-    def __init__(self, loop: Loop, tree: Tree, grace: float, done: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        tree: Union[Tree, TreeSince],
+        grace: float,
+        done: Callable[[int], None],
+    ) -> None:
         self._loop = loop
         self._tree = tree
         self._done: Optional[Callable[[int], None]] = done

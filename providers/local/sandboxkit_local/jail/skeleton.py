@@ -104,12 +104,13 @@ def _write(path: str, content: bytes, owner: int) -> None:
         os.fchown(fd, owner, owner)
 
 
-def plan(mount_points: Iterable[str], links: dict[str, str]) -> Skeleton:
-    """The skeleton for a template, with what is copied from this host's ``/etc``.
+def plan(mount_points: Iterable[str], links: dict[str, str], files: Iterable[str]) -> Skeleton:
+    """The skeleton for a template, with what is copied from this host.
 
     Args:
         mount_points: directories that something will be mounted on.
         links: symbolic links, path to target.
+        files: what to copy beside the usual of ``/etc``.
     """
     skeleton = Skeleton(dict(_DIRECTORIES), links=dict(links))
     for text, path in (
@@ -122,20 +123,19 @@ def plan(mount_points: Iterable[str], links: dict[str, str]) -> Skeleton:
         (_PROFILE, "/etc/bash.bashrc"),
     ):
         skeleton.files[path] = text.encode()
-    for pattern in _COPIES:
-        for path in glob.glob(pattern):
-            if os.path.isfile(path):
-                _parents(skeleton, path)
-                with open(path, "rb") as file:
-                    skeleton.copies[path] = file.read()
+    found = [path for pattern in _COPIES for path in glob.glob(pattern) if os.path.isfile(path)]
+    for path in (*found, *files):
+        _parents(skeleton, path)
+        with open(path, "rb") as file:
+            skeleton.copies[path] = file.read()
     skeleton.links["/etc/mtab"] = "/proc/self/mounts"
     for path in links:
         _parents(skeleton, path)
     for path in mount_points:
         _parents(skeleton, path)
         skeleton.directories.setdefault(path, 0o755)
-        if path.startswith("/root/"):
-            skeleton.directories["/root"] = 0o711  # else no other user reaches what is below
+    if any(path.startswith("/root/") for path in skeleton.directories):
+        skeleton.directories["/root"] = 0o711  # else no other user reaches what is below
     return skeleton
 
 
