@@ -29,9 +29,11 @@ setup: $(READY)
 # pip learned --group in 25.1, and the one that a Python brings is often older.
 $(READY): pyproject.toml
 	@PYTHON="$(PYTHON)" sh .ci/python-check
+	@echo "setting up $(VENV) (once, about a minute; again when pyproject.toml changes)"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	@echo "setting up $(VENV) (once; again when pyproject.toml changes)"
+	@echo "  installing pip"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@echo "  installing sandboxkit, what it depends on, and the tools of the dev group"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@
 

@@ -47,7 +47,7 @@ def run_request(
         InvalidRequestError: an argument cannot be; nothing was started.
     """
     if cwd is not None:
-        cwd = posixpath.normpath(posixpath.join(info.workdir, validate_path(cwd, "run: cwd")))
+        cwd = posixpath.normpath(posixpath.join(info.workdir, validate_path(cwd, "run")))
     return StartRequest(
         sandbox_id=info.id,
         command=_command(cmd),

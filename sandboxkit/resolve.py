@@ -112,7 +112,6 @@ def create_request(target: Target, spec: SandboxSpec, snapshot_id: str | None) -
         found = target.config.template(spec.template, target.provider)
         if isinstance(found, Mapping):
             options["template"] = dict(found)
-            template = spec.template
         else:
             template = None if found is None else str(found)
     resources = spec.resources

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from .errors import InvalidRequestError
 from .units import parse_duration, parse_size
 
-__all__ = ["NetworkPolicy", "Resources", "SandboxSpec", "validate_path"]
+__all__ = ["NetworkPolicy", "Resources", "SandboxSpec", "validate_path", "worded"]
 
 NetworkPolicy = Literal["none", "full"] | tuple[str, ...]
 """Cut off, unrestricted, or only these hosts (``example.org``) and networks (``10.0.0.0/8``)."""
@@ -117,11 +117,7 @@ class SandboxSpec(_Model):
         try:
             spec = cls.model_validate(given)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"][:2])
-            raise InvalidRequestError(
-                f"create: {where} = {_shown(first['input'])}: {first['msg']}", op="create"
-            ) from None
+            raise InvalidRequestError(f"create: {_told(error.errors()[0])}", op="create") from None
         spec._check_together()
         return spec
 
@@ -158,6 +154,34 @@ def _unknown_argument(name: str, spec: type[SandboxSpec]) -> str:
         )
     near = difflib.get_close_matches(name, spec.model_fields, n=1)
     return f"create: there is no {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+_NESTED = ("resources", "env", "metadata", "provider_options", "ports", "mounts")
+
+
+def _told(problem: Any) -> str:
+    """One of pydantic's problems: the argument, what was given, what is wrong with it."""
+    # What follows the name of any other argument is a member of a union: none of ours.
+    place = problem["loc"][: 2 if problem["loc"][0] in _NESTED else 1]
+    where = ".".join(str(part) for part in place)
+    if problem["type"] == "extra_forbidden":
+        known = sorted(Resources.model_fields)
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        means = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        return f"{place[0]}: there is no {place[-1]!r}; {means}"
+    message = worded(problem)
+    kind, _, rest = message.partition(" ")
+    if kind in ("duration", "size"):  # units.py shows the value itself
+        return f"{where} {rest}"
+    return f"{where} = {_shown(problem['input'])}: {message}"
+
+
+def worded(problem: Mapping[str, Any]) -> str:
+    """What one of pydantic's problems says, in our words."""
+    if problem["loc"][:1] == ("network",):
+        return 'must be "none", "full" or a list of hosts'
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return message.replace("Input should be ", "must be ", 1).replace("a valid string", "text")
 
 
 def _shown(value: Any) -> str:

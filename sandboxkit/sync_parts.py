@@ -43,8 +43,8 @@ def off_loop(
     callback: Callable[[Any], Awaitable[None] | None] | None,
 ) -> Callable[[Any], Awaitable[None]] | None:
     """A callback that runs in the calling thread, so that it may block and may use the sandbox."""
-    if callback is None:
-        return None
+    if not callable(callback):
+        return callback  # nothing, or a mistake that is told where all arguments are checked
     wanted = callback
 
     async def relay(value: Any) -> None:

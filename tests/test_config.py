@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sandboxkit.config import DEFAULTS, Config, load_config
-from sandboxkit.errors import ConfigError, TemplateNotFoundError
+from sandboxkit.errors import ConfigError, InvalidRequestError, TemplateNotFoundError
 from sandboxkit.plugins import provider_names
 from sandboxkit.provider import ProviderSettings
+from sandboxkit.spec import SandboxSpec
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,11 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def project(tmp_path: Path, text: str, name: str = "sandboxkit.toml") -> Config:
     (tmp_path / "project" / name).write_text(text)
     return load_config()
+
+
+def use_x(config: Config) -> None:
+    config.template("x", "memory")
+    config.profile("x")
 
 
 def user(tmp_path: Path, text: str) -> None:
@@ -223,8 +229,80 @@ def test_an_unknown_profile_gets_the_nearest_and_the_list(tmp_path: Path) -> Non
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
-        project(tmp_path, text)
+        use_x(project(tmp_path, text))
     assert "sandboxkit.toml" in caught.value.message
+    assert "Value error" not in caught.value.message
+    assert "Input should" not in caught.value.message
+
+
+def test_what_is_wrong_is_said_when_it_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = project(
+        tmp_path,
+        """
+        [profiles.good]
+        provider = "memory"
+        [profiles.cpus]
+        resources = { cpus = 2 }
+        [profiles.setting]
+        provider = "memory"
+        lifetme = "5m"
+        key = "env:NOT_SET"
+        [profiles.endless]
+        extends = "endless"
+        [templates.t]
+        alises = ["a"]
+        """,
+    )
+    assert config.profile("good").provider == "memory"
+    assert config.profile().provider == "auto"
+    assert config.profiles_for("memory") == ["good"]
+    assert config.template("other", "memory") == "other"
+    told = "\n".join(config.problems())
+    for said in ("resources.cpus", "'lifetme' means nothing", "'key' means", "extends", "alises"):
+        assert said in told
+    config.profiles_for("memory")
+    assert caplog.text.count("left out profile 'setting'") == 1
+    with pytest.raises(ConfigError, match="did you mean 'cpu'"):
+        config.profile("cpus")
+    with pytest.raises(ConfigError, match="did you mean 'aliases'"):
+        config.template("t", "memory")
+
+
+def test_a_variable_that_is_nearly_ours(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SANDBOXKIT_LIFETME", "5m")
+    for name in ("STATE_DIR", "OWNER", "DAEMON_IDLE", "TEST_PROVIDERS", "DEBUG"):
+        monkeypatch.setenv(f"SANDBOXKIT_{name}", "x")
+    load_config().profile()
+    load_config().profile()
+    said = "SANDBOXKIT_LIFETME means nothing; did you mean SANDBOXKIT_LIFETIME?"
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"network": "some"}, 'network = \'some\': must be "none", "full" or a list of hosts'),
+        ({"resources": {"cpus": 2}}, "resources: there is no 'cpus'; did you mean 'cpu'?"),
+        ({"resources": {"gpu": 2}}, "resources: there is no 'gpu'; did you mean 'cpu'?"),
+        ({"resources": {"zzz": 2}}, "there is no 'zzz'; known: cpu, disk, memory, pids"),
+        ({"lifetime": "soon"}, "create: lifetime 'soon' is not a duration"),
+        ({"resources": {"memory": "x"}}, "create: resources.memory 'x' is not a size"),
+        ({"on_timeout": "x"}, "on_timeout = 'x': must be 'kill' or 'pause'"),
+        ({"env": {"A": 1}}, "env.A = 1: must be text"),
+        ({"ports": ["x"]}, "ports.0 = 'x': must be"),
+        ({"files": {"a": 3}}, "create: files = 3: must be"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_our_words(given: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        SandboxSpec.build(given)
+    assert said in caught.value.message
+    for noise in ("Value error", "Input should", "literal[", "Extra inputs"):
+        assert noise not in caught.value.message
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
 from sandboxkit.config import load_config
 from sandboxkit.errors import (
     AuthenticationError,
+    ConfigError,
     InvalidRequestError,
     ProviderUnavailableError,
     SandboxNotFoundError,
@@ -20,7 +21,20 @@ if TYPE_CHECKING:
     from sandboxkit import Sandbox
     from sandboxkit.models import SandboxInfo
 
-__all__ = ["find", "list_everywhere", "open_sandbox", "profiles"]
+__all__ = ["check_address", "choose", "find", "list_everywhere", "open_sandbox", "profiles"]
+
+SHORTEST = 3
+"""Characters of an id that may stand for all of it."""
+
+_I = TypeVar("_I", bound="_Addressed")
+
+
+class _Addressed(Protocol):
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
 
 
 def profiles(profile: str | None = None) -> list[str]:
@@ -44,7 +58,7 @@ def list_everywhere(
     for name in profiles(profile):
         try:
             found = Sandbox.list(name, session=session)
-        except (ProviderUnavailableError, AuthenticationError) as error:
+        except (ProviderUnavailableError, AuthenticationError, ConfigError) as error:
             if profile is not None:
                 raise
             click.echo(f"passed over {name}: {error.message}", err=True)
@@ -59,21 +73,57 @@ def find(text: str, profile: str | None = None) -> tuple[str, SandboxInfo]:
     """The one sandbox whose address or id begins with `text`, and its profile.
 
     Raises:
+        click.UsageError: it cannot name one.
         SandboxNotFoundError: there is none.
         InvalidRequestError: there are several.
     """
-    found = [
-        (name, info)
-        for name, info in list_everywhere(profile)
-        if info.address.startswith(text) or info.id.startswith(text)
-    ]
-    exact = [pair for pair in found if text in (pair[1].address, pair[1].id)]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
-    if not found:
+    check_address(text)
+    pairs = list(list_everywhere(profile))
+    found = choose(text, [info for _, info in pairs], "sandboxes")
+    if found is None:
         raise SandboxNotFoundError(f"there is no sandbox {text!r}", hint="sandboxkit ps")
-    several = ", ".join(info.address for _, info in found)
-    raise InvalidRequestError(f"{text!r} is the beginning of several sandboxes: {several}")
+    return next(pair for pair in pairs if pair[1] is found)
+
+
+def check_address(text: str) -> None:
+    """Refuse what names nothing.
+
+    Raises:
+        click.UsageError: it is empty, or only a provider's name.
+    """
+    if not text.strip():
+        raise click.UsageError("the address is empty; it has the form provider:id")
+    if text.endswith(":") and text.count(":") == 1:
+        raise click.UsageError(f"{text!r} has no id; an address has the form provider:id")
+
+
+def choose(text: str, among: Sequence[_I], kind: str) -> _I | None:
+    """The one whose address or id is `text`, else the one whose id begins with it.
+
+    Raises:
+        click.UsageError: `text` is too short, or only the beginning of a provider's name.
+        InvalidRequestError: there are several.
+    """
+    check_address(text)
+    found = [one for one in among if text in (one.address, one.id)]
+    if not found:
+        provider, colon, beginning = text.rpartition(":")
+        if len(beginning) < SHORTEST:
+            raise click.UsageError(
+                f"{text!r}: write at least {SHORTEST} characters of the id, or all of it"
+            )
+        found = [
+            one
+            for one in among
+            if one.id.startswith(beginning)
+            and (not colon or one.address.startswith(f"{provider}:"))
+        ]
+    if not found and any(name.startswith(text) for name in provider_names()):
+        raise click.UsageError(f"{text!r} only names a provider; write an id, or provider:id")
+    if len(found) > 1:
+        several = ", ".join(one.address for one in found)
+        raise InvalidRequestError(f"{text!r} is the beginning of several {kind}: {several}")
+    return found[0] if found else None
 
 
 def open_sandbox(text: str, profile: str | None = None, *, resume: bool = True) -> Sandbox:
@@ -85,6 +135,7 @@ def open_sandbox(text: str, profile: str | None = None, *, resume: bool = True) 
     """
     from sandboxkit import Sandbox
 
+    check_address(text)
     if text.partition(":")[2]:
         try:
             return Sandbox.connect(text, profile=profile, resume=resume)

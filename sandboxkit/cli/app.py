@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import click
 
-from sandboxkit.errors import SandboxError
+from sandboxkit.errors import InvalidRequestError, SandboxError
 
 from . import configuration, copy, create, demo, doctor, execute, sandboxes, snapshots
-from .output import State, print_error
+from .output import State, print_error, print_usage
 
 __all__ = ["cli", "run"]
 
@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        error.show()
+        print_usage(error, state)
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -77,4 +77,10 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print_error(error, state)
         return TIMEOUT if isinstance(error, TimeoutError) else 1
+    except (ValueError, OverflowError) as error:
+        # A value that no check of ours had foreseen.
+        if os.environ.get(DEBUG):
+            raise
+        print_error(InvalidRequestError(" ".join(str(error).split())), state)
+        return 1
     return status if isinstance(status, int) else 0

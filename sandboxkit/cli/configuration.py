@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from sandboxkit.config import ResolvedProfile, load_config
-from sandboxkit.config.files import FILE_NAME, user_file
+from sandboxkit.config.files import FILE_NAME, find_files, user_file
+from sandboxkit.errors import ConfigError
 
 from .output import State, json_option, print_json, print_table
 
@@ -27,17 +28,25 @@ def config() -> None:
 def show(ctx: click.Context, profile: str | None, origin: bool) -> None:
     """Show a profile (the default one) as `create` will use it. Secrets are never shown."""
     loaded = load_config()
-    resolved = loaded.profile(profile)
+    problems = loaded.problems()
+    try:
+        resolved = loaded.profile(profile)
+    except ConfigError as error:
+        told = dict.fromkeys([*error.message.split("\n"), *"\n".join(problems).split("\n")])
+        raise ConfigError("\n".join(filter(None, told)), hint=error.hint) from None
     named, where = loaded.default_profile_origin
     rows = [("profile", resolved.name, "argument" if profile else where), *_rows(resolved)]
     if ctx.ensure_object(State).json:
         shown = {"profile": resolved.name, **resolved.shown()}
         told = {"origin": {key: came for key, _, came in rows}} if origin else {}
-        print_json({**shown, **told, "default_profile": named, "profiles": loaded.profile_names()})
+        about = {"default_profile": named, "profiles": loaded.profile_names(), "wrong": problems}
+        print_json({**shown, **told, **about})
     elif origin:
         print_table(("KEY", "VALUE", "FROM"), rows)
     else:
         print_table(("KEY", "VALUE"), [row[:2] for row in rows])
+    for problem in problems:
+        click.echo(f"wrong: {problem}", err=True)
 
 
 def _rows(resolved: ResolvedProfile) -> list[tuple[str, str, str]]:
@@ -62,7 +71,7 @@ def _text(value: Any) -> str:
 @click.pass_context
 def path(ctx: click.Context) -> None:
     """Print the files that are read here, the winning one first."""
-    files = [str(file.path) for file in load_config().files]
+    files = [str(file) for file in find_files(None)]
     if ctx.ensure_object(State).json:
         print_json({"files": files, "user_file": str(user_file())})
         return

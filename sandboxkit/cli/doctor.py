@@ -86,14 +86,18 @@ def _checks(info: ProviderInfo) -> Sequence[Check]:
 
 
 def _configuration() -> Sequence[Check]:
+    wrong = []
     try:
         config = load_config()
+        wrong = [Check("wrong", False, problem) for problem in config.problems()]
         profile = config.profile()
     except ConfigError as error:
-        return [Check("configuration", False, error.message, error.hint or "")]
+        known = {check.detail for check in wrong}
+        own = Check("configuration", False, error.message, error.hint or "")
+        return wrong if error.message in known else [*wrong, own]
     files = ", ".join(str(file.path) for file in config.files) or "none"
     uses = f"default profile {profile.name!r}, provider {profile.provider!r}"
-    return [Check("files", True, files), Check("default", True, uses)]
+    return [Check("files", True, files), Check("default", True, uses), *wrong]
 
 
 def _healthy(name: str | None, reports: dict[str, Sequence[Check]]) -> bool:

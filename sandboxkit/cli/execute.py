@@ -11,7 +11,7 @@ import click
 
 from .addresses import open_sandbox
 from .options import create_options, duration, environment, profile_option, sandbox_arguments
-from .output import State, json_option, print_json, waiting
+from .output import State, json_option, output_fields, print_json, waiting
 from .streaming import command_of, run_streaming
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def run(ctx: click.Context, /, command: tuple[str, ...], **given: Any) -> int:
         # Next to nothing else, so that its own name cannot hide a module from it.
         inside = str(PurePosixPath("/tmp/sandboxkit-run") / program.name)
         arguments["files"] = {inside: program}
-        wanted = ["python3", inside, *command[1:]]
+        # Unbuffered: its output comes as it prints it, and a timeout loses none of it.
+        wanted = ["python3", "-u", inside, *command[1:]]
     with waiting("creating a sandbox"):
         sandbox = Sandbox.create(profile, **arguments)
     with sandbox:
@@ -102,7 +103,13 @@ def execute(
 
 def _program(word: str) -> Path | None:
     path = Path(word)
-    return path if path.suffix == ".py" and path.is_file() else None
+    if path.suffix != ".py":
+        return None
+    if path.is_file():
+        return path
+    if len(word.split()) == 1:
+        raise click.UsageError(f"there is no file {word} here; one in the sandbox goes after --")
+    return None  # text for the shell that happens to end like that
 
 
 def _run(ctx: click.Context, sandbox: Sandbox, command: str | Sequence[str], **options: Any) -> int:
@@ -117,11 +124,7 @@ def _run(ctx: click.Context, sandbox: Sandbox, command: str | Sequence[str], **o
             "exit_code": result.exit_code,
             "signal": result.signal,
             "oom": result.oom,
-            "stdout": result.stdout,
-            "stderr": result.stderr,
-            "stdout_truncated": result.stdout_truncated,
-            "stderr_truncated": result.stderr_truncated,
-            "duration": result.duration,
+            **output_fields(result),
         }
     )
     return result.exit_code

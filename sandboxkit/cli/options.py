@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from sandboxkit.errors import InvalidRequestError
+from sandboxkit.units import parse_duration, parse_size
+
 __all__ = ["create_options", "duration", "environment", "profile_option", "sandbox_arguments"]
 
 
-def duration(text: str) -> float | str:
-    """A duration as everywhere, and a bare number is seconds."""
+def duration(text: str) -> float:
+    """A duration as everywhere, and a bare number is seconds; not zero."""
     try:
-        return float(text)
+        value: float | str = float(text)
     except ValueError:
-        return text  # what reads it knows all the forms, and names the argument if it is none
+        value = text
+    return _checked(parse_duration, value, text)
+
+
+def _lifetime(text: str) -> float | str:
+    return text if text == "never" else duration(text)
+
+
+def _size(text: str) -> int:
+    return round(_checked(parse_size, text, text))
+
+
+def _cores(text: str) -> float:
+    try:
+        cores = float(text)
+    except ValueError:
+        cores = math.nan
+    if not 0 < cores < math.inf:
+        raise click.BadParameter(f"{text!r} is not a number of cores")
+    return cores
+
+
+def _checked(parse: Callable[[Any], float], value: float | str, text: str) -> float:
+    try:
+        found = parse(value)
+    except InvalidRequestError as error:
+        raise click.BadParameter(error.message.removesuffix("; None is no limit")) from None
+    except OverflowError:
+        raise click.BadParameter(f"{text} is too much") from None
+    if not found:
+        raise click.BadParameter(f"{text} is not more than zero")
+    return found
 
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -30,7 +65,7 @@ _CREATE = (
     click.option("--image", metavar="REF", help="A container image to start from."),
     click.option("--snapshot", metavar="SNAPSHOT", help="A snapshot to start from."),
     click.option(
-        "--lifetime", type=duration, metavar="TIME", help="How long it may live: 10m, 2h, never."
+        "--lifetime", type=_lifetime, metavar="TIME", help="How long it may live: 10m, 2h, never."
     ),
     click.option(
         "--create-timeout", type=duration, metavar="TIME", help="By when it must be ready."
@@ -40,10 +75,15 @@ _CREATE = (
     click.option("-m", "--metadata", metavar="NAME=VALUE", multiple=True, help="Find it by this."),
     click.option("-u", "--user", metavar="USER", help="Who commands run as."),
     click.option("-w", "--workdir", metavar="DIR", help="Where commands start."),
-    click.option("--cpu", type=float, metavar="CORES", help="Limit, may be a fraction."),
-    click.option("--memory", metavar="SIZE", help="Limit: 512MiB, 2GiB."),
-    click.option("--disk", metavar="SIZE", help="Limit on what may be written."),
-    click.option("--pids", type=int, metavar="COUNT", help="Limit on processes and threads."),
+    click.option("--cpu", type=_cores, metavar="CORES", help="Limit, may be a fraction."),
+    click.option("--memory", type=_size, metavar="SIZE", help="Limit: 512MiB, 2GiB."),
+    click.option("--disk", type=_size, metavar="SIZE", help="Limit on what may be written."),
+    click.option(
+        "--pids",
+        type=click.IntRange(1, 1 << 22),
+        metavar="COUNT",
+        help="Limit on processes and threads.",
+    ),
     click.option("--session", metavar="NAME", help="Group it with others."),
     click.option("--best-effort", is_flag=True, help="Go without limits the provider lacks."),
 )

@@ -14,20 +14,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sandboxkit.errors import SandboxError
+from sandboxkit.errors import CommandTimeoutError, SandboxError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from sandboxkit.models import CommandOutput
 
 __all__ = [
     "State",
     "age",
     "console",
     "json_option",
+    "output_fields",
     "plain",
     "print_error",
     "print_json",
     "print_table",
+    "print_usage",
     "waiting",
 ]
 
@@ -55,7 +59,12 @@ def json_option(command: _F) -> _F:
         ctx.ensure_object(State).json = value
 
     option = click.option(
-        "--json", is_flag=True, callback=note, expose_value=False, help="Print JSON for programs."
+        "--json",
+        is_flag=True,
+        is_eager=True,  # what is wrong with the other options is said in JSON, too
+        callback=note,
+        expose_value=False,
+        help="Print JSON for programs.",
     )
     return option(command)
 
@@ -121,7 +130,32 @@ def _error_fields(error: SandboxError | OSError) -> dict[str, Any]:
         return {"code": "os", "message": _os_message(error)}
     names = ("op", "provider", "sandbox_id", "outcome", "retryable", "retry_after", "hint")
     told = {name: getattr(error, name) for name in names}
-    return {"code": error.code, "message": error.message, **told}
+    fields = {"code": error.code, "message": error.message, **told}
+    if isinstance(error, CommandTimeoutError):
+        fields["result"] = output_fields(error.result)
+    return fields
+
+
+def output_fields(output: CommandOutput) -> dict[str, Any]:
+    """What a command wrote, for JSON."""
+    return {
+        "stdout": output.stdout,
+        "stderr": output.stderr,
+        "stdout_total": output.stdout_total,
+        "stderr_total": output.stderr_total,
+        "stdout_truncated": output.stdout_truncated,
+        "stderr_truncated": output.stderr_truncated,
+        "duration": output.duration,
+    }
+
+
+def print_usage(error: click.ClickException, state: State) -> None:
+    """Say what is wrong with the command line."""
+    if state.json:
+        told = {"code": "usage", "message": error.format_message()}
+        click.echo(json.dumps({"error": told}), err=True)
+    else:
+        error.show()
 
 
 def _os_message(error: OSError) -> str:

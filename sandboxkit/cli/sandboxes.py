@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from .addresses import find, list_everywhere
+from .addresses import check_address, find, list_everywhere
 from .options import profile_option
 from .output import State, age, json_option, print_json, print_table, waiting
 
@@ -81,6 +81,8 @@ def _targets(
     profile: str | None, addresses: tuple[str, ...], session: str | None
 ) -> Iterator[tuple[str, str]]:
     if addresses:
+        for text in addresses:
+            check_address(text)
         for text in addresses:
             name, info = find(text, profile)
             yield name, info.address

@@ -11,7 +11,7 @@ import click
 from sandboxkit.errors import InvalidRequestError, SandboxError, SnapshotNotFoundError
 from sandboxkit.units import format_size
 
-from .addresses import open_sandbox, profiles
+from .addresses import check_address, choose, open_sandbox, profiles
 from .options import profile_option
 from .output import State, age, json_option, print_json, print_table, waiting
 
@@ -76,6 +76,8 @@ def list_(ctx: click.Context, profile: str | None) -> None:
 @click.pass_context
 def rm(ctx: click.Context, profile: str | None, address: tuple[str, ...]) -> None:
     """Delete snapshots, named by address, by a unique beginning of it, or by name."""
+    for text in address:
+        check_address(text)
     snapshots = list(_everywhere(profile))
     chosen = [_find(text, snapshots) for text in address]
     for found in chosen:
@@ -104,13 +106,11 @@ def _everywhere(profile: str | None) -> Iterator[Snapshot]:
 
 
 def _find(text: str, snapshots: list[Snapshot]) -> Snapshot:
-    exact = [one for one in snapshots if text in (one.address, one.id, one.name)]
-    found = exact or [
-        one for one in snapshots if one.address.startswith(text) or one.id.startswith(text)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    named = [one for one in snapshots if text and one.name == text]
+    if len(named) > 1:
+        several = ", ".join(one.address for one in named)
+        raise InvalidRequestError(f"several snapshots are called {text!r}: {several}")
+    found = named[0] if named else choose(text, snapshots, "snapshots")
+    if found is None:
         raise SnapshotNotFoundError(f"there is no snapshot {text!r}", hint="sandboxkit snapshot ls")
-    several = ", ".join(one.address for one in found)
-    raise InvalidRequestError(f"{text!r} is the beginning of several snapshots: {several}")
+    return found

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandboxkit.errors import ConfigError, TemplateNotFoundError
-from sandboxkit.plugins import DEFAULT_PROVIDERS, provider_names
+from sandboxkit.errors import ConfigError, SandboxError, TemplateNotFoundError
+from sandboxkit.plugins import DEFAULT_PROVIDERS, load_provider, provider_names
 
-from .environment import PREFIX, from_environment, profile_from_environment
+from .environment import PREFIX, from_environment, profile_from_environment, warn_once
 from .files import ConfigFile, find_files, read_file
 from .profile import AUTO, Layer, ResolvedProfile, resolve
 from .schema import DEFAULT_TEMPLATES, DEFAULTS, TemplateFields, suggestion
@@ -25,7 +25,8 @@ def load_config(start: Path | None = None) -> Config:
     """Read the files that apply in `start`, which is the working directory unless given.
 
     Raises:
-        ConfigError: a file is malformed or has a key that means nothing.
+        ConfigError: a file is malformed. What is wrong with a profile or template is said when
+            it is used, or by `Config.problems`.
     """
     return Config(tuple(read_file(path) for path in find_files(start)))
 
@@ -78,12 +79,38 @@ class Config:
         """The profiles that use a provider, sorted.
 
         The one that is there only because the provider is installed counts if there is no other.
+        Those in which something is wrong are left out, and the log says so.
         """
-        written = self._written()
-        found = [
-            name for name in written if resolve(name, self._layers(name, ())).provider == provider
-        ]
+        found = []
+        for name in self._written():
+            try:
+                resolved = resolve(name, self._layers(name, ()))
+            except ConfigError as error:
+                _leave_out(name, error.message)
+                continue
+            if resolved.provider != provider:
+                continue
+            wrong = _wrong_settings(resolved)
+            if wrong:
+                _leave_out(name, wrong[0])
+            else:
+                found.append(name)
         return found or ([provider] if provider in provider_names() else [])
+
+    def problems(self) -> list[str]:
+        """What is wrong in any profile or template, whether it is used or not."""
+        found = [
+            problem
+            for file in self.files
+            for tables in (file.profiles, file.templates)
+            for problem in tables.problems()
+        ]
+        for name in self._written():
+            try:
+                found += _wrong_settings(resolve(name, self._layers(name, ())))
+            except ConfigError as error:
+                found.append(error.message)
+        return list(dict.fromkeys(line for text in found for line in text.split("\n")))
 
     def template_names(self) -> list[str]:
         """The logical templates that the files have, sorted."""
@@ -93,7 +120,8 @@ class Config:
         """All that the files say of a template, the common keys and the providers', merged."""
         merged: dict[str, Any] = {}
         for file in reversed(self.files):
-            merged |= file.templates.get(name, {})
+            if name in file.templates:
+                merged |= file.templates[name]
         return merged
 
     def template(self, name: str | None, provider: str) -> object | None:
@@ -162,3 +190,18 @@ class Config:
         meant = suggestion(name, names)
         listed = "" if meant.startswith("known") else f" profiles: {', '.join(names)}"
         return ConfigError(f"there is no profile {name!r}{why}; {meant}{listed}")
+
+
+def _leave_out(name: str, problem: str) -> None:
+    warn_once(f"left out profile {name!r}: {problem.splitlines()[0]}")
+
+
+def _wrong_settings(resolved: ResolvedProfile) -> list[str]:
+    """What the profile's provider would refuse, as far as that can be known here."""
+    if not resolved.has_settings or resolved.provider not in provider_names():
+        return []
+    try:
+        provider = load_provider(resolved.provider)
+    except SandboxError:
+        return []  # whoever uses the provider hears of it
+    return resolved.wrong_settings(provider.settings_type)

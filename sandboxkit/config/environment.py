@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Annotated, Any, Literal
 
@@ -9,13 +10,25 @@ from pydantic import BeforeValidator, ValidationError
 
 from sandboxkit.errors import ConfigError
 
-from .schema import ProfileFields, problems
+from .schema import ProfileFields, nearest, problems
 
-__all__ = ["PREFIX", "from_environment", "profile_from_environment"]
+__all__ = ["PREFIX", "from_environment", "profile_from_environment", "warn_once"]
 
 PREFIX = "SANDBOXKIT_"
 
 _NAMES = frozenset(f"{PREFIX}{name.upper()}" for name in ProfileFields.model_fields)
+_OURS = [*(name.upper() for name in ProfileFields.model_fields), "PROFILE", "DEBUG"]
+_KNOWN = {PREFIX + name for name in _OURS}
+
+_log = logging.getLogger(__name__)
+_warned: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """Tell the log, unless this process has done so before."""
+    if message not in _warned:
+        _warned.add(message)
+        _log.warning("%s", message)
 
 
 def profile_from_environment() -> str | None:
@@ -29,6 +42,11 @@ def from_environment() -> dict[str, Any]:
     Raises:
         ConfigError: one of them is wrong.
     """
+    for name in os.environ.keys() - _KNOWN:
+        if name.startswith(PREFIX):
+            near = nearest(name.removeprefix(PREFIX), _OURS, cutoff=0.85)
+            if near:
+                warn_once(f"{name} means nothing; did you mean {PREFIX}{near}?")
     # Most processes set none, and pydantic-settings takes longer to import than all else here.
     if _NAMES.isdisjoint(os.environ):
         return {}

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,44 @@ _log = logging.getLogger(__name__)
 _LINE = re.compile(r"\(at line (\d+)")
 
 
+class Tables(Mapping[str, Mapping[str, Any]]):
+    """Tables by name, each checked when it is first used: what is wrong in one harms no other."""
+
+    def __init__(
+        self,
+        written: Mapping[str, object] | None = None,
+        check: Callable[[str, object], dict[str, Any]] | None = None,
+    ) -> None:
+        self._written = written or {}
+        self._check = check
+        self._checked: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        if name not in self._checked and self._check is not None:
+            self._checked[name] = self._check(name, self._written[name])
+        return self._checked[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._written
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written)
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong, over all tables."""
+        for name in self:
+            try:
+                self[name]
+            except ConfigError as error:
+                yield error.message
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """One file, checked.
+    """One file.
 
     Attributes:
         path: where it is.
@@ -38,8 +73,8 @@ class ConfigFile:
 
     path: Path
     default_profile: str | None = None
-    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    templates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    profiles: Tables = field(default_factory=Tables)
+    templates: Tables = field(default_factory=Tables)
 
 
 def user_file() -> Path:
@@ -81,10 +116,10 @@ _read: dict[Path, tuple[tuple[int, int, int], ConfigFile]] = {}
 
 
 def read_file(path: Path) -> ConfigFile:
-    """Read and check a file; kept until it changes.
+    """Read a file; kept until it changes. Profiles and templates are checked when they are used.
 
     Raises:
-        ConfigError: it is malformed, or has a key that means nothing.
+        ConfigError: it is malformed, or has a key at its top that means nothing.
     """
     try:
         status = path.stat()
@@ -116,28 +151,29 @@ def _parse(path: Path, text: str) -> ConfigFile:
     return ConfigFile(
         path=path,
         default_profile=default,
-        profiles={
-            name: _profile(table, path, where)
-            for name, table, where in _tables(content, "profiles", path, text)
-        },
-        templates={
-            name: _template(table, where)
-            for name, table, where in _tables(content, "templates", path, text)
-        },
+        profiles=_tables(content, "profiles", path, text, _profile),
+        templates=_tables(content, "templates", path, text, _template),
     )
 
 
 def _tables(
-    content: Mapping[str, Any], kind: str, path: Path, text: str
-) -> Iterator[tuple[str, dict[str, Any], str]]:
+    content: Mapping[str, Any],
+    kind: str,
+    path: Path,
+    text: str,
+    read: Callable[[dict[str, Any], Path, str], dict[str, Any]],
+) -> Tables:
     tables = content.get(kind, {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{_at(path, text, kind)}: {kind} must be tables: [{kind}.NAME]")
-    for name, table in tables.items():
+
+    def check(name: str, table: object) -> dict[str, Any]:
         where = f"{_at(path, text, f'{kind}.{name}')} [{kind}.{name}]"
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: must be a table")
-        yield name, table, where
+        return read(table, path, where)
+
+    return Tables(tables, check)
 
 
 def _profile(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]:
@@ -149,7 +185,7 @@ def _profile(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]:
     return fields | {key: mark_secrets(value, path.parent) for key, value in settings.items()}
 
 
-def _template(table: dict[str, Any], where: str) -> dict[str, Any]:
+def _template(table: dict[str, Any], _: Path, where: str) -> dict[str, Any]:
     known = {key: value for key, value in table.items() if key in TemplateFields.model_fields}
     own = {key: value for key, value in table.items() if key not in known}
     for key, value in own.items():

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from sandboxkit.errors import ConfigError
+from sandboxkit.spec import worded
 
 from .schema import TABLES, ProfileFields, suggestion
-from .secret import redact, reveal
+from .secret import has_secret, redact, reveal
 
 __all__ = ["AUTO", "Layer", "ResolvedProfile", "resolve"]
 
@@ -79,6 +80,21 @@ class ResolvedProfile:
         except ValidationError as error:
             raise ConfigError("\n".join(self._problems(model, error))) from None
 
+    @property
+    def has_settings(self) -> bool:
+        """Whether anything is said to the provider alone."""
+        return bool(self._settings)
+
+    def wrong_settings(self, model: type[BaseModel]) -> list[str]:
+        """What a provider's ``settings_type`` refuses, without a look at any secret."""
+        hidden = {key for key, value in self._settings.items() if has_secret(value)}
+        plain = {key: "" if key in hidden else value for key, value in self._settings.items()}
+        try:
+            model(**plain)
+        except ValidationError as error:
+            return list(self._problems(model, error, hidden))
+        return []
+
     def shown(self) -> dict[str, Any]:
         """Everything by key, fit to be printed: secrets stay references or are hidden."""
         values = {"provider": self.provider, **self._defaults, **self._settings}
@@ -87,7 +103,9 @@ class ResolvedProfile:
     def __repr__(self) -> str:
         return f"ResolvedProfile({self.name!r}, {self.shown()!r})"
 
-    def _problems(self, model: type[BaseModel], error: ValidationError) -> Iterable[str]:
+    def _problems(
+        self, model: type[BaseModel], error: ValidationError, hidden: Collection[str] = ()
+    ) -> Iterable[str]:
         known = [*model.model_fields, *ProfileFields.model_fields]
         for problem in error.errors(include_url=False, include_input=False):
             key = ".".join(str(part) for part in problem["loc"])
@@ -95,8 +113,8 @@ class ResolvedProfile:
             if problem["type"] == "extra_forbidden":
                 means = f"means nothing to provider {self.provider!r}"
                 yield f"{where}: {key!r} {means}; {suggestion(key, known)}"
-            else:
-                yield f"{where}: {key}: {problem['msg']}"
+            elif problem["loc"][:1] not in [(name,) for name in hidden]:
+                yield f"{where}: {key}: {worded(problem)}"
 
 
 def resolve(name: str, layers: Iterable[Layer]) -> ResolvedProfile:

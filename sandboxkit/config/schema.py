@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sandboxkit.errors import ConfigError, InvalidRequestError
+from sandboxkit.spec import worded
 from sandboxkit.units import parse_duration, parse_size
 
 __all__ = [
@@ -144,7 +145,7 @@ def problems(model: type[BaseModel], error: ValidationError) -> dict[str, str]:
     found: dict[str, str] = {}
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         place = [str(part) for part in problem["loc"]]
-        message = problem["msg"].removeprefix("Value error, ")
+        message = worded(problem)
         if problem["type"] == "extra_forbidden":
             owner = ResourceFields if place[0] == "resources" else model
             message = f"unknown key; {suggestion(place[-1], owner.model_fields)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandboxkit.errors import ConfigError
 
-__all__ = ["Secret", "SecretText", "mark_secrets", "redact", "reveal"]
+__all__ = ["Secret", "SecretText", "has_secret", "mark_secrets", "redact", "reveal"]
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:key|token|secret|password|passwd|credentials?)(?:$|[_-])", re.IGNORECASE
@@ -99,6 +99,15 @@ def reveal(value: object, key: str) -> object:
     if isinstance(value, list):
         return [reveal(inner, key) for inner in value]
     return value
+
+
+def has_secret(value: object) -> bool:
+    """Whether there is a `Secret` in a value, at any depth."""
+    if isinstance(value, Mapping):
+        return any(has_secret(inner) for inner in value.values())
+    if isinstance(value, list):
+        return any(has_secret(inner) for inner in value)
+    return isinstance(value, Secret)
 
 
 def redact(key: str, value: object) -> object:

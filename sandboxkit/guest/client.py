@@ -41,6 +41,8 @@ class GuestClient:
         find: asks the provider for the sandbox; raises `SandboxNotFoundError` if it has ended.
         provider: its name, for errors.
         sandbox_id: for errors.
+        ran_out: asks the provider whether something was killed for want of memory just now, which
+            the guest itself cannot know.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class GuestClient:
         find: Find | None = None,
         provider: str | None = None,
         sandbox_id: str | None = None,
+        ran_out: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        self.ran_out = ran_out
         self.provider = provider
         self.sandbox_id = sandbox_id
         self._dial = dial

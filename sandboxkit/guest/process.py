@@ -9,6 +9,8 @@ import errno
 import os
 import shlex
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from signal import SIGKILL
 from typing import Any
 
 from ..errors import (
@@ -119,9 +121,21 @@ class GuestProcess(ProcessStream):
                 self._taken(event)
             elif type(event) is Gap:
                 self._gaps -= 1
+            elif type(event) is Exited:
+                event = await self._judged(event)
             yield event
             if type(event) is Closed:
                 return
+
+    async def _judged(self, exited: Exited) -> Exited:
+        """Say so if it was killed for want of memory: itself, or what its shell waited for."""
+        killed = exited.signal == SIGKILL or exited.code == 128 + SIGKILL
+        if not killed or exited.timed_out or self._client.ran_out is None:
+            return exited
+        try:
+            return replace(exited, oom=await self._client.ran_out())
+        except SandboxError:
+            return exited  # nobody can tell any more
 
     async def send_stdin(self, data: bytes) -> None:
         await self.input.send(data)

@@ -107,8 +107,16 @@ class GuestProvider(Provider, abstract=True):
                 find=partial(self.find, sandbox_id),
                 provider=self.name,
                 sandbox_id=sandbox_id,
+                ran_out=partial(self.ran_out_of_memory, sandbox_id),
             )
         return client
+
+    async def ran_out_of_memory(self, sandbox_id: str) -> bool:
+        """Whether the kernel killed something in it for want of memory since this was last asked.
+
+        Asked when a process was killed. False where the provider cannot tell.
+        """
+        return False
 
     # -- lifecycle ----------------------------------------------------------------------------
 

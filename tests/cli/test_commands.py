@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from sandboxkit import Sandbox
+from sandboxkit.cli.addresses import choose
 from sandboxkit.cli.app import run
+from sandboxkit.errors import InvalidRequestError
 from sandboxkit.testing import Reply, World, world
 
 
@@ -104,10 +106,18 @@ def test_options_of_the_command_are_its_own(cli: Command, memory: World) -> None
 
 def test_run_a_program_from_here(cli: Command, memory: World, tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text("print('hello')")
-    memory.reply("python3 /tmp/sandboxkit-run/hello.py x", Reply(stdout="ran"))
+    memory.reply("python3 -u /tmp/sandboxkit-run/hello.py x", Reply(stdout="ran"))
     assert cli("run", "hello.py", "x").out == "ran"
     memory.reply("hello.py x", Reply(stdout="not mine"))
     assert cli("run", "--", "hello.py", "x").out == "not mine"
+
+
+def test_run_a_program_that_is_not_here(cli: Command, memory: World) -> None:
+    done = cli("run", "nosuch.py")
+    assert (done.status, "there is no file nosuch.py here" in done.err) == (2, True)
+    memory.reply("*", Reply(stdout="fine"))
+    assert cli("run", "ls -l x.py").out == "fine"
+    assert not memory.sandboxes
 
 
 def test_exec(cli: Command, memory: World, address: str) -> None:
@@ -146,7 +156,38 @@ def test_durations(cli: Command, text: str, seconds: float) -> None:
 
 def test_a_wrong_duration_is_named(cli: Command) -> None:
     done = cli("create", "--lifetime", "soon")
-    assert (done.status, "lifetime" in done.err) == (1, True)
+    assert (done.status, "lifetime" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--lifetime", "0"),
+        ("--lifetime", "999999999h"),
+        ("--create-timeout", "nan"),
+        ("--cpu", "inf"),
+        ("--cpu", "many"),
+        ("--memory", "0"),
+        ("--memory", "9" * 400 + "TiB"),
+        ("--disk", "much"),
+        ("--pids", "0"),
+        ("--pids", "9" * 30),
+    ],
+)
+def test_a_wrong_value_is_a_wrong_command_line(
+    cli: Command, memory: World, option: tuple[str, str]
+) -> None:
+    done = cli("create", *option)
+    assert (done.status, option[0] in done.err) == (2, True)
+    told = json.loads(cli("create", *option, "--json").err)["error"]
+    assert (told["code"], option[0] in told["message"]) == ("usage", True)
+    assert not memory.sandboxes
+
+
+@pytest.mark.parametrize("text", ["0", "x", "-1"])
+def test_a_wrong_timeout(cli: Command, memory: World, text: str) -> None:
+    assert cli("run", "--timeout", text, "--", "x").status == 2
+    assert not memory.sandboxes
 
 
 def test_create_never_ends_if_asked(cli: Command) -> None:
@@ -170,14 +211,43 @@ def test_a_unique_beginning_of_an_address_is_enough(cli: Command, memory: World)
     identifier = address.partition(":")[2]
     for text in (address, address[:-2], identifier, identifier[:6]):
         assert cli("exec", text, "--", "x").out == "yes"
-    cli("create")
-    several = cli("exec", "memory:", "--", "x")
-    assert several.status == 1
-    assert "several" in several.err
-    assert address in several.err
     none = cli("exec", "memory:nosuch", "--", "x")
     assert none.status == 1
     assert "nosuch" in none.err
+
+
+class Thing(NamedTuple):
+    address: str
+    id: str
+
+
+def test_the_beginning_of_several_is_refused() -> None:
+    things = [Thing("memory:abcd", "abcd"), Thing("memory:abce", "abce"), Thing("x:abc", "abc")]
+    assert choose("abcd", things, "things") == things[0]
+    assert choose("abc", things, "things") == things[2], "the whole of an id"
+    assert choose("x:abc", things, "things") == things[2]
+    assert choose("y:abc", things, "things") is None
+    with pytest.raises(InvalidRequestError, match="several things: memory:abcd, memory:abce"):
+        choose("memory:abc", things, "things")
+
+
+@pytest.mark.parametrize("text", ["", " ", "memory:", ":", "memory", "mem", "memory:a", "a"])
+@pytest.mark.parametrize(
+    "command",
+    [("kill", "{}"), ("exec", "{}", "x"), ("snapshot", "create", "{}"), ("snapshot", "rm", "{}")],
+)
+def test_what_names_nothing_is_refused(
+    cli: Command, memory: World, address: str, command: tuple[str, ...], text: str
+) -> None:
+    Sandbox.connect(address).snapshot()
+    done = cli(*(word.format(text) for word in command))
+    assert (done.status, done.out) == (2, "")
+    assert (len(memory.sandboxes), len(memory.snapshots)) == (1, 1)
+
+
+@pytest.mark.parametrize("place", [":x", "memory::x", "mem:x"])
+def test_cp_refuses_what_names_nothing(cli: Command, address: str, place: str) -> None:
+    assert cli("cp", "README", place).status == 2
 
 
 def test_kill(cli: Command, memory: World) -> None:
@@ -291,6 +361,41 @@ def test_doctor_names_a_broken_configuration(cli: Command, tmp_path: Path) -> No
     done = cli("doctor")
     assert done.status == 1
     assert "sandboxkit.toml:1" in done.out
+
+
+WRONG = """
+[profiles.one]
+provider = "memory"
+lifetme = "5m"
+[profiles.two]
+resources = { cpus = 2 }
+"""
+
+
+def test_a_wrong_profile_harms_only_who_uses_it(
+    cli: Command, memory: World, tmp_path: Path, address: str
+) -> None:
+    (tmp_path / "sandboxkit.toml").write_text(WRONG)
+    memory.reply("*", Reply(stdout="out"))
+    assert cli("ps", "-q").out.strip() == address
+    assert cli("exec", address, "x").out == "out"
+    assert cli("config", "path").status == 0
+    for command in (("config", "show"), ("doctor",)):
+        done = cli(*command)
+        for word in ("lifetme", "resources.cpus", "'lifetime'", "'cpu'"):
+            assert word in done.out + done.err, command
+    assert cli("config", "show", "one").status == 0
+    shown = cli("config", "show", "two")
+    assert (shown.status, "lifetme" in shown.err, "cpus" in shown.err) == (1, True, True)
+    assert len(cli("config", "show", "--json").json["wrong"]) == 2
+    assert cli("create", "-p", "one").status == 1
+    assert cli("create", "-p", "two").status == 1
+    assert cli("kill", address[: len("memory:") + 4]).status == 0
+
+
+def test_config_path_needs_no_correct_file(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "sandboxkit.toml").write_text("[broken\n")
+    assert cli("config", "path").out.strip() == str(tmp_path / "sandboxkit.toml")
 
 
 def test_config_show(cli: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ TIMEOUT = CommandTimeoutError("'x' did not end", result=CommandResult(exit_code=
         (TIMEOUT, 124, "'x' did not end"),
         (FileNotFoundError(2, "No such file or directory", "x.txt"), 1, "x.txt: No such file"),
         (click.UsageError("no"), 2, "no"),
+        (OverflowError("too\nmuch"), 1, "sandboxkit: too much\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -65,6 +66,57 @@ def test_errors_as_json(
     assert told["code"] == "provider_unavailable"
     assert told["message"] == "no engine"
     assert (told["provider"], told["hint"], told["outcome"]) == ("p", "start it", "not_started")
+
+
+def test_a_timeout_as_json_has_what_there_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = CommandResult(exit_code=143, stdout_bytes=b"tail", stdout_total=99, stderr_bytes=b"e")
+    failing(monkeypatch, CommandTimeoutError("'x' did not end", result=result))
+    assert app.run(["fail", "--json"]) == 124
+    told = json.loads(capsys.readouterr().err)["error"]
+    assert told["code"] == "command_timeout"
+    assert (told["result"]["stdout"], told["result"]["stderr"]) == ("tail", "e")
+    assert (told["result"]["stdout_total"], told["result"]["stdout_truncated"]) == (99, True)
+
+
+def interrupted(tmp_path: Path, how: str, *arguments: str) -> tuple[int, str, str]:
+    program = f"import os, signal, sys\n{how}\nfrom sandboxkit.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
+    how = """
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+    assert interrupted(tmp_path, how, "--version") == (130, "", "")
+
+
+def test_ctrl_c_after_all_is_printed(tmp_path: Path) -> None:
+    how = "import atexit; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    status, out, err = interrupted(tmp_path, how, "config", "path")
+    assert (status, err) == (130, "")
+    assert out.startswith("none; write")
+
+
+def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    how = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+import atexit; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+"""
+    assert interrupted(tmp_path, how, "config", "path")[0] == 0
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

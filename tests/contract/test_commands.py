@@ -228,6 +228,20 @@ def test_timeout_of_what_hides(sandbox: Sandbox) -> None:
     assert survivors(sandbox, sleep) == []
 
 
+def test_out_of_memory_is_told_apart(target) -> None:
+    with target.create() as sandbox:
+        assert not sandbox.run("kill -KILL $$").oom
+        if not sandbox.capabilities.limit_memory:
+            return
+    with target.create(resources={"memory": "150MiB"}) as sandbox:
+        result = sandbox.run(["python3", "-c", "b = bytearray(300 << 20)"])
+        assert (result.exit_code, result.signal, result.oom) == (137, 9, True)
+        waited = sandbox.run("python3 -c 'b = bytearray(300 << 20)'; exit $?")
+        assert (waited.exit_code, waited.oom) == (137, True)
+        assert not sandbox.run("kill -KILL $$").oom
+        assert sandbox.run("echo alive").stdout == "alive\n"
+
+
 def test_a_long_script(sandbox: Sandbox) -> None:
     result = sandbox.run("echo " + "x" * 200_000)
     assert (result.exit_code, result.stdout_total) == (0, 200_001)

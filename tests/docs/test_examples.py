@@ -106,12 +106,32 @@ def test_every_configurable_field_is_on_its_page() -> None:
         assert f"`{name}`" in text or f"\n{name} = " in text, name
 
 
+def example_configuration() -> str:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    return text.partition("```toml\n")[2].partition("```")[0]
+
+
 def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
     from sandboxkit.config import load_config
 
-    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    (tmp_path / "sandboxkit.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
-    profile = load_config(tmp_path).profile("prod")
+    (tmp_path / "sandboxkit.toml").write_text(example_configuration())
+    config = load_config(tmp_path)
+    assert config.problems() == []
+    profile = config.profile("prod")
     assert profile.provider == "acme"
     assert profile.defaults["env"] == {"TZ": "UTC"}
-    assert load_config(tmp_path).template("data", "acme") == "tpl_9k2"
+    assert config.template("python", "acme") == "tpl_9k2"
+
+
+def test_the_example_configuration_works_as_pasted(tmp_path: Path) -> None:
+    (tmp_path / "sandboxkit.toml").write_text(example_configuration())
+    clean = {name: value for name, value in os.environ.items() if name != "SANDBOXKIT_PROFILE"}
+    done = subprocess.run(
+        [sys.executable, "-m", "sandboxkit.cli", "run", "--", "echo $TZ"],
+        cwd=tmp_path,
+        env={**clean, "XDG_CONFIG_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout) == (0, "UTC\n"), done.stderr

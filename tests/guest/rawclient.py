@@ -254,6 +254,17 @@ def carriers(text: bytes, parent: int | None = None) -> list[int]:
     return found
 
 
+def running(command: bytes) -> list[int]:
+    """Live processes with `command` in their command line."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if command in Path(f"/proc/{name}/cmdline").read_bytes():
+                    found.append(int(name))
+    return found
+
+
 def ancestors(pid: int) -> list[int]:
     found = []
     while pid > 1:

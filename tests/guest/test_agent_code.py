@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 import pytest
 
 from sandboxkit.guest.agent import frames
-from tests.guest.rawclient import ROOT, Agent, Outcome, RawClient, carriers, eventually
+from sandboxkit.guest.agent.interpreter_process import InterpreterProcess
+from tests.guest.rawclient import ROOT, Agent, Outcome, RawClient, carriers, eventually, running
 
 OTHER = Path("~/.pyenv/versions/3.8.18/bin/python").expanduser()
 
@@ -280,7 +282,8 @@ def test_timeout_that_is_ignored_kills_the_tree(agent: CodeAgent, client: RawCli
     assert time.monotonic() - begin < 2
     assert outcome.stdout == b"on\n"
     ended(outcome, timed_out=True, restarted=True)
-    assert children(agent.pid) == []
+    # What was killed may still have to be reaped.
+    assert eventually(lambda: children(agent.pid) == [])
     assert carriers(b"", parent=agent.pid) == []
     outcome = cell(client, "'code' in globals(), 1")
     ended(outcome, restarted=False, execution_count=2, context="python")
@@ -349,6 +352,86 @@ def test_interrupting_one_context_leaves_others(client: RawClient) -> None:
         assert value(client.finish(streams[number])) == str(number)
     found = [value(cell(client, "n", context=context)) for context in contexts]
     assert found == ["0", "1", "2", "3", "4"]
+
+
+@pytest.fixture
+def nap() -> Iterator[str]:
+    """Seconds to sleep by which a test finds a sleeper."""
+    seconds = f"300.{uuid.uuid4().int}"
+    yield seconds
+    for pid in running(seconds.encode()):
+        os.kill(pid, signal.SIGKILL)
+
+
+SPAWN = """
+import subprocess
+null = subprocess.DEVNULL
+def spawn(*words):
+    subprocess.Popen(words, stdin=null, stdout=null, stderr=null)
+"""
+
+
+@pytest.mark.parametrize("how", ["timeout", "reset"])
+@pytest.mark.parametrize("direct", [True, False], ids=["child", "orphan"])
+def test_what_an_interrupted_cell_has_started_ends(
+    agent: CodeAgent, client: RawClient, nap: str, how: str, direct: bool
+) -> None:
+    cell(client, SPAWN + f"spawn('setsid', 'sleep', '{nap}1'); kept = 1")
+    loop = f"while :; do /bin/sleep 0.05; : {nap}2; done"
+    cell(client, f"spawn('setsid', '/bin/bash', '-c', {loop!r})")
+    words = "'setsid'" if direct else "'/usr/bin/env', '-i', '/usr/bin/setsid', '-f'"
+    code = (
+        f"spawn({words}, '/bin/sleep', '{nap}3')\nimport time\n"
+        "print('on', flush=True)\ntime.sleep(60)"
+    )
+    assert running(f"{nap}3".encode()) == []
+    begin = time.monotonic()
+    if how == "timeout":
+        outcome = cell(client, code, timeout=0.5)
+    else:
+        stream = client.open("run_code", code=code)
+        while client.frame(stream).payload != b"on\n":
+            pass
+        assert eventually(lambda: bool(running(f"{nap}3".encode())))
+        client.reset(stream)
+        outcome = client.finish(stream)
+    assert time.monotonic() - begin < 3
+    ended(outcome, timed_out=how == "timeout", restarted=False)
+    assert running(f"{nap}3".encode()) == []
+    assert len(running(f"{nap}1".encode())) == 1
+    time.sleep(0.2)
+    assert len(running(f"{nap}2".encode())) == 1
+    assert value(cell(client, "kept")) == "1"
+    # It goes with the interpreter.
+    client.call("restart_context", context="python")
+    assert running(nap.encode()) == []
+
+
+def test_what_ignores_sigterm_does_not_keep_an_interrupted_cell(
+    client: RawClient, nap: str
+) -> None:
+    stubborn = f"trap '' TERM INT; while :; do sleep 0.05; : {nap}; done"
+    begin = time.monotonic()
+    code = SPAWN + f"spawn('setsid', 'bash', '-c', {stubborn!r})\nimport time\ntime.sleep(60)"
+    outcome = cell(client, code, timeout=0.5)
+    assert time.monotonic() - begin < 2
+    ended(outcome, timed_out=True, restarted=False)
+    assert running(nap.encode()) == []
+
+
+def test_what_a_cell_that_ended_by_itself_has_started_lives_on(client: RawClient, nap: str) -> None:
+    cell(client, SPAWN + f"spawn('setsid', 'sleep', '{nap}')", timeout=20)
+    assert eventually(lambda: len(running(nap.encode())) == 1)
+    cell(client, "import time; time.sleep(60)", timeout=0.2)
+    assert len(running(nap.encode())) == 1
+
+
+def test_no_status_is_made_up() -> None:
+    process = InterpreterProcess.__new__(InterpreterProcess)
+    process._status = None
+    assert "not known" in process.how_it_ended()
+    process._status = 9
+    assert process.how_it_ended().endswith("signal 9 (SIGKILL)")
 
 
 # -- death --

@@ -220,6 +220,66 @@ def test_a_snapshot_is_a_tar_of_the_upper_directory(maker: Maker, upper: Path) -
         assert members["dir"].pax_headers["SCHILY.xattr.user.overlay.opaque"] == "y"
 
 
+@pytest.mark.root
+def test_a_snapshot_keeps_times_to_the_nanosecond(maker: Maker, upper: Path) -> None:
+    times = {"late": 1_234_567_890_123_456_789, "early": -1_500_000_001, "even": 7_000_000_000}
+    for name, nanoseconds in times.items():
+        (upper / name).touch()
+        os.utime(upper / name, ns=(0, nanoseconds))
+    with tarfile.open(fileobj=io.BytesIO(snapshot(maker)[1])) as archive:
+        found = {name: archive.getmember(name).pax_headers["mtime"] for name in times}
+    assert found == {"late": "1234567890.123456789", "early": "-1.500000001", "even": "7.000000000"}
+
+
+@pytest.mark.root
+def test_a_snapshot_leaves_holes_out(maker: Maker, upper: Path) -> None:
+    mebi = 1 << 20
+    contents = {
+        "holes": (1 << 40, {3 * mebi: b"a" * 5000, 1 << 39: b"b" * mebi, (1 << 40) - 3: b"end"}),
+        "hole": (mebi, {}),
+        "small": (8192, {}),
+        "dense": (mebi, {0: b"c" * mebi}),
+    }
+    for name, (size, pieces) in contents.items():
+        with open(upper / name, "wb") as file:
+            for offset, piece in pieces.items():
+                file.seek(offset)
+                file.write(piece)
+            file.truncate(size)
+            os.fsync(file.fileno())
+            if os.lseek(file.fileno(), 0, os.SEEK_HOLE) == mebi and not pieces:
+                pytest.skip("this file system knows no holes")
+    verdict, data = snapshot(maker)
+    assert verdict == {"event": "snapshot", "ok": True}
+    assert len(data) < 4 * mebi
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for name, (size, pieces) in contents.items():
+            member = archive.getmember(name)
+            extracted = archive.extractfile(member)
+            assert extracted is not None
+            stored = extracted.read()
+            headers = member.pax_headers
+            if name in ("small", "dense"):
+                assert "SANDBOXKIT.sparse" not in headers
+                assert stored == (pieces[0] if pieces else bytes(size))
+                continue
+            assert int(headers["SANDBOXKIT.size"]) == size
+            segments = [
+                tuple(map(int, pair.split(","))) for pair in headers["SANDBOXKIT.sparse"].split(";")
+            ]
+            assert sum(length for _, length in segments) == len(stored)
+            at = 0
+            for offset, length in segments:
+                assert 0 <= offset <= offset + length <= size
+                for where, piece in pieces.items():
+                    if offset <= where < offset + length:
+                        begin = at + where - offset
+                        assert stored[begin : begin + len(piece)] == piece
+                at += length
+            wanted = sum(map(len, pieces.values()))
+            assert len(stored.replace(b"\0", b"")) == wanted
+
+
 def test_the_sandbox_goes_on_while_a_snapshot_waits(maker: Maker, upper: Path) -> None:
     (upper / "big").write_bytes(os.urandom(5 << 20))
     client = maker.dial()

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import signal
 import stat
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from sandboxkit.guest.agent.script import FD, SOURCED, script_file
 from tests.guest.rawclient import Agent, RawClient, carriers
 
 
@@ -61,7 +65,6 @@ def test_a_missing_program_exits_like_in_a_shell(client: RawClient, tmp_path: Pa
         ([str(tmp_path / "missing")], 127, b"No such file or directory"),
         ([str(tmp_path / "plain")], 126, b"Permission denied"),
         ([str(tmp_path)], 126, b"Permission denied"),
-        (["printf", "x" * 300_000], 126, b"Argument list too long"),
     ]:
         outcome = client.call("start", argv=argv)
         assert outcome.event("exited")["code"] == code, argv
@@ -227,6 +230,82 @@ def test_processes_are_listed(client: RawClient) -> None:
     assert client.call("kill_tree", pid=running).result == {}
     assert client.finish(stream).event("exited")["signal"] == signal.SIGTERM
     assert client.call("kill_tree", pid=99_999_999).error["code"] == "not_found"
+
+
+def test_what_the_kernel_does_not_take_never_ran(client: RawClient) -> None:
+    for arguments in (
+        {"argv": ["printf", "x" * 300_000]},
+        {"argv": ["true"], "env": {"LARGE": "x" * 300_000}},
+        {"shell": "true", "env": {"LARGE": "x" * 300_000}},
+    ):
+        outcome = client.call("start", **arguments)
+        assert outcome.error is not None, outcome.order
+        assert outcome.error["code"] == "bad_request"
+        assert "131,071" in outcome.error["message"]
+        assert outcome.order == []
+
+
+LONG = f"# {'x' * 200_000}\n"
+
+
+def test_a_long_shell_text(client: RawClient) -> None:
+    assert run(client, "echo $0 $#; echo up >&2; exit 3\n" + LONG)[:2] == (b"bash 0\n", b"up\n")
+    stream = client.open("start", shell=LONG + "cat; false", stdin=True)
+    client.write(stream, b"input")
+    outcome = client.finish(stream)
+    assert (outcome.stdout, outcome.event("exited")["code"]) == (b"input", 1)
+    # Neither the text nor anything else is open in what it starts.
+    outcome = client.call("start", shell="ls /proc/self/fd\n" + LONG)
+    assert outcome.stdout.split() == [b"0", b"1", b"2", b"3"]
+    assert client.call("start", shell=LONG + "if\n").event("exited")["code"] not in (0, None)
+    assert (
+        b"line 3: nothing-like-it" in client.call("start", shell=LONG + "\nnothing-like-it").stderr
+    )
+    listed = client.call("processes").result["processes"]
+    assert listed[0]["label"].startswith("bash -c echo $0")
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "sh", "busybox sh"])
+def test_a_long_text_in_every_shell(shell: str) -> None:
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"there is no {shell} here")
+    fd = script_file(b"echo one\nls /proc/self/fd >&2; (exit 4)\n" + LONG.encode())
+    try:
+        done = subprocess.run(
+            [*shell.split(), "-c", f"{SOURCED}"],
+            preexec_fn=lambda: os.dup2(fd, FD),
+            close_fds=False,
+            capture_output=True,
+            check=False,
+        )
+    finally:
+        os.close(fd)
+    assert (done.stdout, done.returncode) == (b"one\n", 4)
+    assert str(FD).encode() not in done.stderr.split()
+
+
+def test_an_agent_out_of_descriptors_says_so(
+    agent: Agent, client: RawClient, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("content")
+    run(client, "true")
+    free = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (3, free[1]))
+    for op, arguments in [
+        ("start", {"shell": "true"}),
+        ("start", {"shell": "true", "user": "somebody"}),
+        ("read", {"path": str(tmp_path / "file")}),
+        ("write", {"path": str(tmp_path / "file")}),
+        ("list", {"path": str(tmp_path)}),
+        ("run_code", {"code": "1"}),
+    ]:
+        error = client.call(op, **arguments).error
+        assert error == {
+            "code": "too_many",
+            "message": "the sandbox's agent is out of file descriptors",
+        }, op
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, free)
+    assert run(client, "echo again")[0] == b"again\n"
 
 
 def test_no_descriptor_and_no_child_is_left(agent: Agent, client: RawClient) -> None:

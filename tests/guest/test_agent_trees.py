@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import time
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
 from sandboxkit.guest.agent import frames
-from tests.guest.rawclient import Agent, RawClient, carriers, eventually
+from tests.guest.rawclient import Agent, RawClient, carriers, eventually, kill, running
 
 STUBBORN = "trap '' TERM INT HUP; while :; do sleep 0.05; done"
 
@@ -114,14 +116,106 @@ def test_a_stopped_process_still_hears_sigterm(client: RawClient, tag: str) -> N
     assert client.event(stream, "exited")["code"] == 4
 
 
-def test_a_descendant_without_the_marker_is_found(client: RawClient, tag: str) -> None:
-    shell = "env -u SANDBOXKIT_PROCESS setsid sleep 300 & echo up; wait"
+def test_a_child_in_a_session_of_its_own_is_found(client: RawClient, tag: str) -> None:
+    shell = "setsid sleep 300 & echo up; wait"
     stream = client.open("start", shell=shell, env=env(tag))
     while client.frame(stream).payload != b"up\n":
         pass
     assert eventually(lambda: len(alive(tag)) >= 2)
     client.control(stream, do="terminate", grace=0.2)
     client.event(stream, "terminated")
+    assert alive(tag) == []
+
+
+# It has neither session, nor ancestors, nor variables in common with what started it.
+ESCAPE = "env -i /usr/bin/setsid -f /usr/bin/sleep {} </dev/null >/dev/null 2>&1"
+
+
+@pytest.fixture
+def nap() -> Iterator[str]:
+    """Seconds to sleep by which a test finds a sleeper; none of them may be left."""
+    seconds = f"300.{uuid.uuid4().int}"
+    yield seconds
+    left = running(seconds.encode())
+    for pid in left:
+        kill(pid)
+    assert left == []
+
+
+def test_a_timeout_ends_what_has_cut_all_ties(client: RawClient, nap: str) -> None:
+    shell = f"{ESCAPE.format(nap)}; echo up; sleep 300"
+    outcome = client.call("start", shell=shell, timeout=0.5, grace=0.2)
+    assert outcome.stdout == b"up\n"
+    assert outcome.event("exited")["timed_out"]
+    assert running(nap.encode()) == []
+
+
+def test_terminate_ends_what_has_cut_all_ties(client: RawClient, nap: str) -> None:
+    stream = client.open("start", shell=f"{ESCAPE.format(nap)}; echo up; sleep 300")
+    while client.frame(stream).payload != b"up\n":
+        pass
+    assert eventually(lambda: len(running(nap.encode())) == 2)  # the shell's text has it too
+    client.control(stream, do="terminate", grace=0.2)
+    assert client.event(stream, "terminated")["left"] == 0
+    assert running(nap.encode()) == []
+
+
+def test_what_has_cut_all_ties_outlives_other_trees(client: RawClient, nap: str) -> None:
+    first = client.call("start", shell=ESCAPE.format(nap)).event("started")["pid"]
+    second = client.call("start", shell="true").event("started")["pid"]
+    assert client.call("kill_tree", pid=second).result == {}
+    assert len(running(nap.encode())) == 1
+    assert client.call("kill_tree", pid=first).result == {}
+
+
+def limit(pid: int) -> tuple[int, int]:
+    return resource.prlimit(pid, resource.RLIMIT_RTTIME)
+
+
+def test_every_tree_has_its_own_mark_and_the_agent_none_of_them(
+    agent: Agent, client: RawClient
+) -> None:
+    marks = set()
+    for _ in range(3):
+        stream = client.open("start", shell="sleep 300")
+        pid = client.event(stream, "started")["pid"]
+        marks.add(limit(pid))
+        assert limit(agent.pid) not in marks
+        client.control(stream, do="terminate")
+        client.event(stream, "terminated")
+    assert len(marks) == 3
+    assert all(soft == hard > 2**40 for soft, hard in marks)
+
+
+def test_a_low_limit_of_the_agents_own_is_where_marks_begin(
+    agent: Agent, client: RawClient, nap: str
+) -> None:
+    resource.prlimit(agent.pid, resource.RLIMIT_RTTIME, (1000, 1000))
+    shell = f"{ESCAPE.format(nap)}; ulimit -Hr 2>/dev/null; sleep 300"
+    client.call("start", shell=shell, timeout=0.3)
+    assert running(nap.encode()) == []
+    assert limit(agent.pid) == (998, 998)
+
+
+def test_without_marks_there_are_sessions_and_descent(
+    agent: Agent, client: RawClient, tag: str
+) -> None:
+    resource.prlimit(agent.pid, resource.RLIMIT_RTTIME, (1, 1))
+    client.call("start", shell="setsid sleep 300 & sleep 300", env=env(tag), timeout=0.3)
+    assert alive(tag) == []
+
+
+def test_a_tree_is_ended_although_the_agent_was_out_of_descriptors(
+    agent: Agent, client: RawClient, tag: str
+) -> None:
+    stream = client.open("start", shell="setsid sleep 300 & sleep 300", env=env(tag))
+    client.event(stream, "started")
+    most = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (3, 4096))
+    client.control(stream, do="terminate", grace=0)
+    time.sleep(0.3)
+    assert len(alive(tag)) >= 2
+    resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (min(4096, most[0]), 4096))
+    assert client.event(stream, "terminated")["left"] == 0
     assert alive(tag) == []
 
 

@@ -8,12 +8,16 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit_local import paths, start, wire
+from sandboxkit_local.daemon.service import Service
+from sandboxkit_local.jail.idmap import IdMap
 from tests.leaks import Census
 from tests.local.harness import Harness
 
@@ -154,3 +158,16 @@ def test_processes_of_the_daemon_hold_nothing_of_the_client(local: Harness, stat
         except PermissionError:
             continue
         assert b"s3cret" not in environ
+
+
+@pytest.mark.parametrize(
+    "claimed", [float("nan"), float("inf"), -1, -1e9, 10**400, 1e300, 1 << 40, "5", None, [1]]
+)
+def test_guest_cannot_confuse_the_daemon_about_its_lifetime(claimed: object):
+    service = Service(IdMap("single", (0, 0, 1), (0, 0, 1)), None, Mock(), Mock())
+    for ends in (None, 5e9):
+        sandbox = Mock(id="a", info={"expires_at": ends}, expires_at=ends, guard=None)
+        service._guest_shortened(sandbox, claimed)
+        assert sandbox.info == {"expires_at": ends}
+        service._guest_shortened(sandbox, 10.5)
+        assert 0 < sandbox.info["expires_at"] - time.time() < 11

@@ -18,6 +18,7 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
     data = {0: number, 4: architecture if architecture is not None else ARCHITECTURES[machine]}
     for position, argument in enumerate((*arguments, *[0] * (6 - len(arguments)))):
         data[16 + 8 * position] = argument & 0xFFFFFFFF
+        data[20 + 8 * position] = argument >> 32
     program = compile_filter(RULES, machine)
     accumulator = at = 0
     for _ in range(len(program)):
@@ -93,6 +94,17 @@ def test_conditions(machine: str):
         (40, family),
     ):
         assert verdict(machine, number("socket", machine), kind) == expected
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_limits_may_be_read_of_any_process_and_set_of_the_caller(machine: str):
+    refused, prlimit = 0x50000 | errno.EPERM, number("prlimit64", machine)
+    for pid in (1, 77, 0xFFFFFFFF):
+        for new in (8, 1 << 32, 0x7F00_0000_0000, 0x7FFF_1234_5678):
+            assert verdict(machine, prlimit, pid, 7, new, 0) == refused
+            assert verdict(machine, prlimit, pid, 7, 0, new) == ALLOW
+            assert verdict(machine, prlimit, 0, 7, new, new) == ALLOW
+            assert verdict(machine, prlimit, 1 << 32, 7, new, new) == ALLOW  # a pid has 32 bits
 
 
 def test_other_architectures_are_killed():

@@ -78,7 +78,7 @@ def test_only_the_interpreter_is_below_its_private_parents(local: Harness, sandb
         "        if os.path.ismount(path):\n"
         "            names.clear()\n"
         "        else:\n"
-        "            assert not files, (path, files)\n"
+        "            assert not {*files} - {'pyvenv.cfg'}, (path, files)\n"
     )
     local.sh(sandbox, ("python", "-c", script))
 
@@ -229,3 +229,23 @@ def test_users_are_apart_as_on_any_system(local: Harness, sandbox: str):
     )
     assert local.run(sandbox, "cat /root/private").code != 0
     assert local.sh(sandbox, "id -u; id -u", user="1234").split() == ["1234", "1234"]
+
+
+PRLIMIT = """
+import os, resource
+kind = resource.RLIMIT_NOFILE
+soft, hard = resource.prlimit(1, kind)
+assert resource.prlimit(os.getpid(), kind) and hard > 0
+resource.prlimit(0, kind, (soft - 1, hard))
+assert resource.getrlimit(kind)[0] == soft - 1
+resource.setrlimit(kind, (soft - 2, hard))
+try:
+    resource.prlimit(1, kind, (3, hard))
+except PermissionError:
+    print("refused")
+"""
+
+
+def test_limits_of_the_first_process_cannot_be_set(local: Harness, sandbox: str):
+    ran = local.run(sandbox, ("python", "-c", PRLIMIT), user=USERS[-1])
+    assert (ran.code, ran.stdout, ran.stderr) == (0, "refused\n", "")

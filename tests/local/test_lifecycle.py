@@ -35,6 +35,22 @@ def test_info_says_what_was_asked_for(local: Harness):
     assert local.connect(info.id).created_at == info.created_at
 
 
+@pytest.mark.parametrize("user", [None] if KIND == "single" else [None, "root", "1234"])
+def test_workdir_is_made(local: Harness, user: str | None):
+    info = local.create(workdir="/foo/bar", user=user)
+    assert info.workdir == "/foo/bar"
+    assert local.sh(info.id, "pwd; touch f").strip() == "/foo/bar"
+    assert len({*local.sh(info.id, "stat -c %u . f; id -u").split()}) == 1
+
+
+@pytest.mark.parametrize("workdir", ["/etc/passwd", "/etc/passwd/x", "/proc/nonesuch", "/usr/x/y"])
+def test_workdir_that_cannot_be_made(local: Harness, workdir: str):
+    before = local.ask("ping")["sandboxes"]
+    with pytest.raises(InvalidRequestError, match="workdir"):
+        local.create(workdir=workdir)
+    assert local.ask("ping")["sandboxes"] == before
+
+
 def test_list_filters(local: Harness):
     owner = uuid4().hex
     one = local.create(labels={"owner": owner}, metadata={"n": "1"})

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
+import json
 import os
 import signal
+import subprocess
+import sys
+import tarfile
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,14 +19,17 @@ import pytest
 
 from sandboxkit.errors import (
     InvalidRequestError,
+    ProtocolError,
     ProviderUnavailableError,
     SnapshotNotFoundError,
     UnsupportedError,
 )
 from sandboxkit.models import SnapshotInfo
 from sandboxkit.provider import SnapshotIdRequest, SnapshotListRequest, SnapshotRequest
+from sandboxkit_local.daemon.snapshots import SnapshotStore
 from tests.leaks import Census
 from tests.local.harness import KIND, Harness, eventually
+from tests.local.test_crash import DOOMED_CLIENT, ROOT
 
 ROOT_USER = None if KIND == "single" else "root"
 
@@ -160,16 +170,14 @@ def test_snapshot_too_large_for_the_disk_is_an_error(local: Harness):
     local.sh(source, "head -c 30000000 /dev/urandom > big")
     snapshot = save(local, source)
     before = local.ask("ping")["sandboxes"]
-    with pytest.raises(Exception, match="No space left"):
+    with pytest.raises(InvalidRequestError, match="needs more disk") as caught:
         local.create(snapshot=snapshot.id, disk=20 << 20)
+    assert "resources disk=" in str(caught.value.hint)
     assert local.ask("ping")["sandboxes"] == before
 
 
 @pytest.mark.parametrize("member", ["../../etc/evil", "/etc/evil", "d/../../../evil", "link/evil"])
 def test_hostile_archive_stays_inside(local: Harness, state: Path, tmp_path: Path, member: str):
-    import io
-    import tarfile
-
     snapshot = save(local, local.create().id)
     with tarfile.open(state / "snapshots" / f"{snapshot.id}.tar", "w") as archive:
         for name in ("etc", "d"):
@@ -187,3 +195,202 @@ def test_hostile_archive_stays_inside(local: Harness, state: Path, tmp_path: Pat
     assert not list(tmp_path.iterdir())
     assert not Path("/etc/evil").exists()
     assert not Path("/evil").exists()
+
+
+def files(state: Path) -> set[str]:
+    return {path.name for path in (state / "snapshots").iterdir()}
+
+
+def save_again(local: Harness, sandbox_id: str, name: str) -> SnapshotInfo:
+    """Take a snapshot as soon as its name is free."""
+    taken: list[SnapshotInfo] = []
+
+    def free() -> bool:
+        with contextlib.suppress(InvalidRequestError):
+            taken.append(save(local, sandbox_id, name=name))
+        return bool(taken)
+
+    eventually(free)
+    return taken[0]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.01, 0.1, None])
+def test_cancelled_snapshot_leaves_nothing(local: Harness, state: Path, wait: float | None):
+    source, name = local.create().id, uuid4().hex
+    local.sh(source, "head -c 100000000 /dev/urandom > big; md5sum big > sum")
+    before = files(state)
+
+    async def main() -> None:
+        request = SnapshotRequest(sandbox_id=source, name=name)
+        task = asyncio.create_task(local.provider.snapshot(request))
+        if wait is None:  # just as it has been answered
+            while name not in {record["name"] for record in await listed(local)}:
+                await asyncio.sleep(0.001)
+        else:
+            await asyncio.sleep(wait)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await local.provider.delete_snapshot(SnapshotIdRequest(snapshot_id=(await task).id))
+
+    local.do(main())
+    snapshot = save_again(local, source, name)
+    assert files(state) - before == {f"{snapshot.id}.json", f"{snapshot.id}.tar"}
+    restored = local.create(snapshot=snapshot.id).id
+    assert local.sh(restored, "md5sum -c sum").strip() == "big: OK"
+
+
+async def listed(local: Harness) -> list[dict[str, object]]:
+    return [item async for item in local.provider._daemon.pages("list_snapshots", labels={})]
+
+
+@pytest.mark.parametrize("when", ["asked", "answered"])
+def test_client_killed_in_the_middle_of_a_snapshot(local: Harness, state: Path, when: str):
+    source, name = local.create().id, uuid4().hex
+    local.sh(source, "head -c 20000000 /dev/urandom > big")
+    before = files(state)
+    order = {"id": 1, "do": "snapshot", "nonce": uuid4().hex, "sandbox": source, "name": name}
+    ran = subprocess.run(
+        [sys.executable, "-c", DOOMED_CLIENT, when],
+        input=json.dumps({**order, "labels": {}, "lifetime": None}).encode(),
+        cwd=ROOT,
+        check=False,
+    )
+    assert ran.returncode == -signal.SIGKILL
+    snapshot = save_again(local, source, name)
+    assert files(state) - before == {f"{snapshot.id}.json", f"{snapshot.id}.tar"}
+
+
+def take(store: SnapshotStore, content: int, *, cancel: bool = False) -> None:
+    """Let a store take a snapshot whose guest sends some bytes, and more for ever if cancelled."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), open(writing, "wb", closefd=False) as pipe:
+            pipe.write(bytes(content))
+
+    async def main() -> None:
+        done = asyncio.get_running_loop().create_future()
+        done.set_result({"ok": True})
+        fields = {"name": None, "labels": {}, "lifetime": None, "template": {}}
+        taking = asyncio.create_task(store.take(reading, done, 1 << 20, **fields))
+        if cancel:
+            await asyncio.sleep(0.1)
+            taking.cancel()
+        async with asyncio.timeout(5):
+            await taking
+
+    writer = threading.Thread(target=lambda: (write(), None if cancel else os.close(writing)))
+    writer.start()
+    try:
+        asyncio.run(main())
+    finally:
+        os.close(reading)
+        writer.join()
+        if cancel:
+            os.close(writing)
+
+
+def test_more_than_the_disk_can_hold_is_not_stored(tmp_path: Path):
+    store = SnapshotStore(tmp_path)
+    take(store, 60 << 20)
+    assert [record["size"] for record in store.list({})] == [60 << 20]
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ProtocolError, match="disk cannot hold"):
+        take(store, 67 << 20)
+    assert set(tmp_path.iterdir()) == before
+    assert len(store.list({})) == 1
+
+
+def test_guest_that_goes_silent_can_be_abandoned(tmp_path: Path):
+    threads = threading.active_count()
+    with pytest.raises(asyncio.CancelledError):
+        take(SnapshotStore(tmp_path), 10, cancel=True)
+    assert not list(tmp_path.iterdir())
+    assert threading.active_count() == threads
+
+
+def restore(local: Harness, state: Path, *members: tuple[dict[str, str], bytes]) -> str:
+    """A sandbox made from an archive of files /f0, /f1, ... with these PAX headers."""
+    snapshot = save(local, local.create().id)
+    path = state / "snapshots" / f"{snapshot.id}.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for number, (headers, content) in enumerate(members):
+            member = tarfile.TarInfo(f"f{number}")
+            member.size, member.pax_headers, member.mode = len(content), headers, 0o644
+            archive.addfile(member, io.BytesIO(content))
+    return local.create(snapshot=snapshot.id, disk=64 << 20).id
+
+
+def sparse(segments: str, size: object) -> dict[str, str]:
+    return {"SANDBOXKIT.sparse": segments, "SANDBOXKIT.size": str(size)}
+
+
+def test_files_with_holes_are_restored_with_holes(local: Harness, state: Path):
+    size = 10 << 30
+    sandbox = restore(
+        local,
+        state,
+        (sparse("4096,5;1048576,3", size), b"hello" + b"end"),
+        (sparse("", 1 << 40), b""),
+        (sparse("0,3;3,2", 5), b"abcde"),
+        (sparse("", 0), b""),
+        ({}, b"plain"),
+    )
+    script = (
+        "import os\n"
+        "print([(s.st_size, s.st_blocks < 100) for s in map(os.stat, ('/f0', '/f1', '/f3'))])\n"
+        "fd = os.open('/f0', os.O_RDONLY)\n"
+        "print([os.pread(fd, 7, at) for at in (4095, 1048575)])\n"
+        "print(open('/f2').read(), open('/f4').read())\n"
+    )
+    assert local.sh(sandbox, ("python", "-c", script)).splitlines() == [
+        str([(size, True), (1 << 40, True), (0, True)]),
+        str([b"\0hello\0", b"\0end\0\0\0"]),
+        "abcde plain",
+    ]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        sparse("-1,5", 100),
+        sparse("0,-5", 100),
+        sparse("0,5", -1),
+        sparse("0,5", 4),
+        sparse("10,3;5,2", 100),
+        sparse("0,3;2,2", 100),
+        sparse("0,4", 100),
+        sparse("0,6", 100),
+        sparse("0,5", ""),
+        sparse("0,5", "1e3"),
+        sparse("0,5", 1 << 63),
+        sparse("0,5", 10**40),
+        sparse("0 ,5", 100),
+        sparse("0;5", 100),
+        sparse("nonsense", 100),
+        {"SANDBOXKIT.sparse": "0,5"},
+    ],
+)
+def test_hostile_holes_are_refused(local: Harness, state: Path, headers: dict[str, str]):
+    with pytest.raises(ProviderUnavailableError, match="unpacked"):
+        restore(local, state, (headers, b"12345"))
+
+
+def test_times_are_restored_to_the_nanosecond(local: Harness, state: Path):
+    times = {
+        "1700000000.123456789": 1_700_000_000_123_456_789,
+        "1700000000.1": 1_700_000_000_100_000_000,
+        "-1.5": -1_500_000_000,
+        "5": 5_000_000_000,
+        "1e3": 1_000_000_000_000,
+    }
+    sandbox = restore(local, state, *(({"mtime": text}, b"") for text in times))
+    script = f"import os; print([os.stat(f'/f{{n}}').st_mtime_ns for n in range({len(times)})])"
+    assert local.sh(sandbox, ("python", "-c", script)).strip() == str([*times.values()])
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e300"])
+def test_hostile_times_are_refused_or_ignored(local: Harness, state: Path, text: str):
+    with contextlib.suppress(ProviderUnavailableError):
+        restore(local, state, ({"mtime": text}, b""))
+    assert local.ask("ping")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from sandboxkit.errors import InvalidRequestError, SandboxError, UnsupportedError
 from sandboxkit.guest.provider import GuestProvider
@@ -102,6 +103,10 @@ class LocalProvider(GuestProvider):
         async for item in self._daemon.pages("list", labels=labels, metadata=metadata):
             yield _sandbox_info(item)
 
+    async def ran_out_of_memory(self, sandbox_id: str) -> bool:
+        result, _ = await self._daemon.ask("oom", sandbox=sandbox_id)
+        return bool(result["oom"])
+
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         result, _ = await self._daemon.ask(
             "set_lifetime", sandbox=request.sandbox_id, lifetime=request.lifetime
@@ -122,14 +127,23 @@ class LocalProvider(GuestProvider):
             raise UnsupportedError(
                 "the local provider cannot save memory", capability="snapshots", provider=self.name
             )
-        result, _ = await self._daemon.ask(
-            "snapshot",
-            sandbox=request.sandbox_id,
-            name=request.name,
-            lifetime=request.lifetime,
-            labels=dict(request.labels),
-        )
-        return _snapshot_info(result["info"])
+        nonce = uuid4().hex
+        try:
+            result, _ = await self._daemon.ask(
+                "snapshot",
+                nonce=nonce,
+                sandbox=request.sandbox_id,
+                name=request.name,
+                lifetime=request.lifetime,
+                labels=dict(request.labels),
+            )
+        except asyncio.CancelledError:
+            with contextlib.suppress(SandboxError):
+                await self._daemon.tell("abandon", nonce=nonce)
+            raise
+        info = _snapshot_info(result["info"])
+        await self._daemon.tell("accept", snapshot=info.id)
+        return info
 
     async def list_snapshots(self, request: SnapshotListRequest) -> AsyncIterator[SnapshotInfo]:
         async for item in self._daemon.pages("list_snapshots", labels=dict(request.labels)):

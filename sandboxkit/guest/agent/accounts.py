@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import Iterator, List, NamedTuple, Optional, Tuple, Type
 
-from .errors import NO_SUCH_USER, OpError
+from .errors import NO_DESCRIPTORS, NO_SUCH_USER, OpError
 
 PASSWD = "/etc/passwd"
 GROUP = "/etc/group"
@@ -75,7 +75,9 @@ def _entries(path: str, width: int) -> Iterator[List[str]]:
     try:
         # A FIFO put in its place must not block the agent.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:
+            raise
         return
     try:
         content = os.read(fd, 1 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno as errnos
 import os
 from typing import Any, Dict, Optional
 
@@ -13,6 +14,9 @@ UNSUPPORTED = "unsupported"
 ERRNO = "errno"
 TOO_MANY = "too_many"
 BROKEN = "broken"
+
+#: What says that the agent, or the machine, can open nothing more.
+NO_DESCRIPTORS = (errnos.EMFILE, errnos.ENFILE)
 
 
 class OpError(Exception):
@@ -41,7 +45,9 @@ class OpError(Exception):
 
     @classmethod
     def of(cls, error: OSError, path: Optional[str] = None) -> OpError:
-        """The same failure as an `OSError`, on `path`."""
+        """The same failure as an `OSError`, on `path`, unless it is the agent's own."""
+        if error.errno in NO_DESCRIPTORS:
+            return cls(TOO_MANY, "the sandbox's agent is out of file descriptors")
         if error.errno is None:
             return cls(ERRNO, str(error), None, path)
         return cls(ERRNO, error.strerror or os.strerror(error.errno), error.errno, path)

@@ -84,8 +84,10 @@ class InterpreterProcess:
 
     def kill_without_waiting(self) -> None:
         """The same, for an agent that has no time to see it end."""
-        for pid in self._tree.members():
-            self._tree.send(pid, signal.SIGKILL)
+        # It looks as far as it has descriptors to look with.
+        with contextlib.suppress(OSError):
+            for pid in self._tree.members():
+                self._tree.send(pid, signal.SIGKILL)
 
     def how_it_ended(self) -> str:
         """For people to read."""

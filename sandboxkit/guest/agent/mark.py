@@ -12,6 +12,8 @@ import os
 import resource
 from typing import Iterator, Optional
 
+from .errors import NO_DESCRIPTORS
+
 __all__ = ["marking", "read_mark"]
 
 _LIMIT = 15  # RLIMIT_RTTIME, which some builds of Python do not name
@@ -33,10 +35,16 @@ def marking() -> Iterator[Optional[int]]:
 
 
 def read_mark(pid: int) -> Optional[int]:
-    """The mark of a process, if it has one. Everybody may read it."""
+    """The mark of a process, if it has one. Everybody may read it.
+
+    Raises:
+        OSError: no descriptor is left to look.
+    """
     try:
         fd = os.open(f"/proc/{pid}/limits", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:
+            raise
         return None
     try:
         content = os.read(fd, 8192)

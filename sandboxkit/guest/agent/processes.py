@@ -13,8 +13,9 @@ from .errors import NOT_FOUND, TOO_MANY, OpError
 from .mark import marking
 from .pipes import make_pipe
 from .process import GRACE, Born, Process
+from .script import FD, LONGEST_ARGUMENT, SOURCED, script_file
 from .server import Server
-from .spawn import Command, spawn
+from .spawn import Command, encode, spawn
 from .stream import Message, Stream
 
 #: Seconds for which a process that has ended is remembered.
@@ -75,7 +76,9 @@ class Processes:
                 inputs = (-1, _nothing(theirs))
                 if wants_input:
                     inputs = _pipe(ours, theirs, inward=False)
-            fds = {0: inputs[1], 1: ends[0][1], 2: ends[1][1]}
+                fds = {0: inputs[1], 1: ends[0][1], 2: ends[1][1]}
+                if args.get("shell") is not None:
+                    command = _shortened(command, fds, theirs)
             with marking() as mark:
                 pid = spawn(self._server, command, fds)
             ours.pop_all()
@@ -210,6 +213,16 @@ def _pipe(
     ours.callback(os.close, own)
     theirs.callback(os.close, other)
     return own, other
+
+
+def _shortened(command: Command, fds: Dict[int, int], theirs: contextlib.ExitStack) -> Command:
+    """The same shell command, with its text in a file if it is too long for an argument."""
+    text = encode(command.argv[-1])
+    if len(text) <= LONGEST_ARGUMENT:
+        return command
+    fds[FD] = script_file(text)
+    theirs.callback(os.close, fds[FD])
+    return command._replace(argv=[*command.argv[:-1], SOURCED])
 
 
 def _nothing(theirs: contextlib.ExitStack) -> int:

@@ -7,6 +7,7 @@ import os
 import time
 from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from .errors import NO_DESCRIPTORS
 from .mark import read_mark
 
 #: Enter it to have the rights of this (uid, gid), where the agent can switch.
@@ -27,10 +28,16 @@ class Entry(NamedTuple):
 
 
 def read_entry(pid: int) -> Optional[Entry]:
-    """What /proc says of a process; ``None`` if it has ended, be it unreaped."""
+    """What /proc says of a process; ``None`` if it has ended, be it unreaped.
+
+    Raises:
+        OSError: no descriptor is left to look.
+    """
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in NO_DESCRIPTORS:
+            raise
         return None
     try:
         content = os.read(fd, 4096)
@@ -46,7 +53,11 @@ def read_entry(pid: int) -> Optional[Entry]:
 
 
 def snapshot() -> Dict[int, Entry]:
-    """Every live process but the agent."""
+    """Every live process but the agent.
+
+    Raises:
+        OSError: no descriptor is left to look.
+    """
     own = os.getpid()
     found = {}
     for name in os.listdir("/proc"):
@@ -80,7 +91,11 @@ class Tree:
         self._known: Set[Tuple[int, int]] = set()
 
     def members(self) -> Dict[int, Entry]:
-        """Those alive now."""
+        """Those alive now.
+
+        Raises:
+            OSError: no descriptor is left to look.
+        """
         processes = snapshot()
         # A session number is not given away while the session has members.
         reused = self._reaped() and self.pid in processes
@@ -162,7 +177,11 @@ class TreeSince:
         self.send = tree.send
 
     def members(self) -> Dict[int, Entry]:
-        """Those alive now."""
+        """Those alive now.
+
+        Raises:
+            OSError: no descriptor is left to look.
+        """
         everyone = self._tree.members()
         return {pid: entry for pid, entry in everyone.items() if self._is_new(entry, everyone)}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
+from collections import deque
 from typing import IO, TYPE_CHECKING, Callable, Dict, List, NoReturn, Optional, Tuple, cast
 
 from .loop import READABLE
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 _BUFFER = 262_144
 _LONGEST_ERROR = 4096
+# Bytes in holes that make a file worth storing without them.
+_LEAST_HOLES = 65_536
+# What comes after so many is stored with its holes.
+_MOST_SEGMENTS = 10_000
 
 
 def start_snapshot(server: Server, pipe: int, done: Callable[[str], None]) -> None:
@@ -137,8 +143,8 @@ def _add(
     member = archive.tarinfo(os.path.normpath(path))
     member.mode = stat.S_IMODE(found.st_mode)
     member.uid, member.gid = found.st_uid, found.st_gid
-    member.mtime = found.st_mtime_ns / 1e9
-    member.pax_headers = _extended(path)
+    member.mtime = found.st_mtime_ns // 1_000_000_000
+    member.pax_headers = {"mtime": _decimal(found.st_mtime_ns), **_extended(path)}
     member.type = _member_type(found.st_mode)
     key = (found.st_dev, found.st_ino)
     if member.type == b"0":
@@ -153,20 +159,70 @@ def _add(
         member.devmajor, member.devminor = os.major(found.st_rdev), os.minor(found.st_rdev)
     if member.size:
         with _opened(path, member.mode) as content:
-            archive.addfile(member, cast("IO[bytes]", _Padded(content)))
+            segments = [(0, member.size)]
+            if found.st_blocks * 512 < member.size:
+                segments = _data_segments(content.fileno(), member.size)
+            stored = sum(length for _, length in segments)
+            if member.size - stored >= _LEAST_HOLES:
+                written = ";".join(f"{offset},{length}" for offset, length in segments)
+                member.pax_headers["SANDBOXKIT.sparse"] = written
+                member.pax_headers["SANDBOXKIT.size"] = str(member.size)
+                member.size = stored
+            else:
+                segments = [(0, member.size)]
+            archive.addfile(member, cast("IO[bytes]", _Segments(content, segments)))
     else:
         archive.addfile(member)
 
 
-class _Padded:
-    """A file that may shrink while it is read; what is missing then reads as zeros."""
+def _decimal(nanoseconds: int) -> str:
+    """Seconds, exactly."""
+    seconds, rest = divmod(abs(nanoseconds), 1_000_000_000)
+    return f"{'-' if nanoseconds < 0 else ''}{seconds}.{rest:09}"
 
-    def __init__(self, file: IO[bytes]) -> None:
+
+def _data_segments(fd: int, size: int) -> List[Tuple[int, int]]:
+    """Where a file is not a hole: offset and length, at least one pair, which may be empty."""
+    segments: List[Tuple[int, int]] = []
+    at = 0
+    try:
+        while at < size:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+            if start >= size:
+                break
+            at = min(size, os.lseek(fd, start, os.SEEK_HOLE))
+            if len(segments) == _MOST_SEGMENTS:
+                at = size
+            segments.append((start, at - start))
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # there is no more data
+            return [(0, size)]
+    return segments or [(0, 0)]
+
+
+class _Segments:
+    """Parts of a file, one after the other.
+
+    The file may shrink while it is read; what is missing then reads as zeros.
+    """
+
+    def __init__(self, file: IO[bytes], segments: List[Tuple[int, int]]) -> None:
         self._file = file
+        self._segments = deque(segments)
+        self._left = 0
 
     def read(self, size: int) -> bytes:
-        """Exactly `size` bytes."""
-        return self._file.read(size).ljust(size, b"\0")
+        """Exactly `size` bytes, of which there are as many."""
+        pieces: List[bytes] = []
+        while size:
+            if not self._left:
+                offset, self._left = self._segments.popleft()
+                self._file.seek(offset)
+            count = min(size, self._left)
+            pieces.append(self._file.read(count).ljust(count, b"\0"))
+            self._left -= count
+            size -= count
+        return b"".join(pieces)
 
 
 def _member_type(mode: int) -> bytes:

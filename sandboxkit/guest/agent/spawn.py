@@ -15,18 +15,21 @@ import signal
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .accounts import Account
-from .errors import NO_SUCH_CWD, OpError
+from .errors import BAD_REQUEST, NO_SUCH_CWD, OpError
 from .server import Server
 
 #: The kernel ends what we started before it ends us.
 OOM_SCORE = b"500"
 
+_TOO_LONG = (
+    "the arguments and the environment are longer than the kernel takes: "
+    "131,071 bytes each, and about 2 MiB all together"
+)
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 # What says something of the program, not of the machine's state.
 _PROGRAM_ERRNOS = frozenset(
     (
-        errno.E2BIG,
         errno.EACCES,
         errno.EINVAL,
         errno.EISDIR,
@@ -77,7 +80,7 @@ def spawn(server: Server, command: Command, fds: Dict[int, int]) -> int:
         fds: descriptor there to descriptor here; it has no others.
 
     Raises:
-        OpError: ``no_such_cwd``, ``no_such_user``.
+        OpError: ``no_such_cwd``, ``no_such_user``; ``bad_request`` if it is more than fits.
         OSError: no more processes, no memory.
     """
     with contextlib.ExitStack() as stack:
@@ -88,6 +91,8 @@ def spawn(server: Server, command: Command, fds: Dict[int, int]) -> int:
         try:
             return _spawn_program(command, actions)
         except OSError as error:
+            if error.errno == errno.E2BIG:
+                raise OpError(BAD_REQUEST, _TOO_LONG) from error
             if error.errno not in _PROGRAM_ERRNOS:
                 raise
             code = _NOT_FOUND if error.errno == errno.ENOENT else _NOT_EXECUTABLE

@@ -98,6 +98,14 @@ class TreeKill:
         if self._done is None:
             return
         self._stop_waiting()
+        try:
+            self._signal_who_is_there()
+        except OSError:
+            # No descriptor is left to look with; signalled again, nobody minds.
+            self._stop_waiting()
+            self._look_later()
+
+    def _signal_who_is_there(self) -> None:
         members = self._tree.members()
         if not members or self._rounds >= _KILL_ROUNDS:
             self._finish(len(members))

@@ -32,6 +32,7 @@ class Sandbox:
         info: what clients are told, as JSON; times are epoch seconds.
         template: the resolved template, for snapshots.
         slot: its id range.
+        disk: bytes that may be written in it.
         zygote: what it was forked from.
         control: the connection to its guest.
         cgroup: its limits, if they need one.
@@ -42,12 +43,14 @@ class Sandbox:
         guard: ends it if the guest does not.
         snapshotting: held while a snapshot is taken; guests answer in no order.
         snapshot: what the guest will say of the one under way.
+        oom_kills_told: how many kills for want of memory a client was told of.
     """
 
     id: str
     info: dict[str, Any]
     template: dict[str, Any]
     slot: int
+    disk: int
     zygote: Zygote
     ready: asyncio.Future[None]
     ended: asyncio.Future[None]
@@ -58,12 +61,19 @@ class Sandbox:
     guard: asyncio.TimerHandle | None = None
     snapshotting: asyncio.Lock = field(default_factory=asyncio.Lock)
     snapshot: asyncio.Future[dict[str, Any]] | None = None
+    oom_kills_told: int = 0
 
     @property
     def expires_at(self) -> float | None:
         """Epoch seconds, or ``None`` if it has no end."""
         ends: float | None = self.info["expires_at"]
         return ends
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether something in it was killed for want of memory since this was last asked."""
+        kills = 0 if self.cgroup is None else self.cgroup.oom_kills()
+        news, self.oom_kills_told = kills > self.oom_kills_told, kills
+        return news
 
     def strike(self, cause: Cause) -> None:
         """Kill everything in it; `ended` says when that is done. The first cause counts."""
@@ -83,7 +93,7 @@ class Sandbox:
         """Why it ended, now that it has."""
         if self.cause is not None:
             return self.cause
-        if self.cgroup is not None and self.cgroup.had_oom():
+        if self.cgroup is not None and self.cgroup.oom_kills():
             return "oom"
         if self.expires_at is not None and time.time() >= self.expires_at - 0.1:
             return "expired"

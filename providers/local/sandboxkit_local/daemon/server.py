@@ -101,9 +101,10 @@ class _Client:
     def __init__(self, sock: socket.socket, service: Service, server: Server) -> None:
         self._service = service
         self._server = server
-        self._creating: dict[str, asyncio.Task[None]] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._offered: dict[str, Sandbox] = {}
+        self._offered_snapshots: dict[str, str] = {}
         self._peer = Peer(sock, self._message, self._ended)
         self._handlers: dict[str, Callable[[dict[str, Any]], Awaitable[Reply]]] = {
             "connect": self._connect,
@@ -113,6 +114,7 @@ class _Client:
             "kill": self._kill,
             "list": self._list,
             "list_snapshots": self._list_snapshots,
+            "oom": self._oom,
             "ping": self._ping,
             "set_lifetime": self._set_lifetime,
             "shutdown": self._shutdown,
@@ -131,16 +133,17 @@ class _Client:
         do = message.get("do")
         if do == "accept":
             self._offered.pop(str(message.get("sandbox")), None)
+            self._offered_snapshots.pop(str(message.get("snapshot")), None)
         elif do == "abandon":
             self._abandon_one(str(message.get("nonce")))
         elif do in self._handlers and isinstance(message.get("id"), int):
             task = asyncio.get_running_loop().create_task(self._answer(message))
             self._tasks.add(task)
             task.add_done_callback(lambda done: self._answered(done, message["id"]))
-            if do == "create":
+            if do in ("create", "snapshot"):
                 nonce = str(message.get("nonce"))
-                self._creating[nonce] = task
-                task.add_done_callback(lambda _: self._creating.pop(nonce, None))
+                self._making[nonce] = task
+                task.add_done_callback(lambda _: self._making.pop(nonce, None))
         else:
             self._ended(wire.Garbage("an unknown request"))
             self._peer.close()
@@ -156,21 +159,28 @@ class _Client:
         self._abandon()
 
     def _abandon_one(self, nonce: str) -> None:
-        """Nobody waits for this create any more, whether it is under way or just answered."""
-        task = self._creating.get(nonce)
+        """Nobody waits for this any more, whether it is under way or just answered."""
+        task = self._making.get(nonce)
         if task is not None:
             task.cancel()
         for sandbox in list(self._offered.values()):
             if sandbox.info["labels"]["nonce"] == nonce:
                 del self._offered[sandbox.id]
                 sandbox.strike("killed")
+        for snapshot_id, made_by in list(self._offered_snapshots.items()):
+            if made_by == nonce:
+                del self._offered_snapshots[snapshot_id]
+                self._service.snapshots.delete(snapshot_id)
 
     def _abandon(self) -> None:
-        for task in self._creating.values():
+        for task in self._making.values():
             task.cancel()
         for sandbox in self._offered.values():
             sandbox.strike("killed")
         self._offered.clear()
+        for snapshot_id in self._offered_snapshots:
+            self._service.snapshots.delete(snapshot_id)
+        self._offered_snapshots.clear()
         self._server.gone(self)
 
     async def _answer(self, message: dict[str, Any]) -> None:
@@ -230,13 +240,23 @@ class _Client:
         )
         return _page([sandbox.info for sandbox in found], message)
 
+    async def _oom(self, message: dict[str, Any]) -> Reply:
+        sandbox = self._service.registry.get(str(message["sandbox"]))
+        return {"oom": sandbox.ran_out_of_memory()}, []
+
     async def _set_lifetime(self, message: dict[str, Any]) -> Reply:
         lifetime = message["lifetime"]
         seconds = None if lifetime is None else float(lifetime)
         return {"info": await self._service.set_lifetime(str(message["sandbox"]), seconds)}, []
 
     async def _snapshot(self, message: dict[str, Any]) -> Reply:
-        return {"info": await self._service.snapshot(message)}, []
+        nonce = str(message["nonce"])
+        record = await self._service.snapshot(message)
+        if self._peer.closed:
+            self._service.snapshots.delete(record["id"])
+            raise ConnectionResetError("the client is gone")
+        self._offered_snapshots[record["id"]] = nonce
+        return {"info": record}, []
 
     async def _list_snapshots(self, message: dict[str, Any]) -> Reply:
         return _page(self._service.snapshots.list(_texts(message, "labels")), message)

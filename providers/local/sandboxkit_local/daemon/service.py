@@ -25,7 +25,8 @@ from sandboxkit_local.peer import Peer
 
 from .registry import Registry, Sandbox
 from .slots import Slots
-from .snapshots import SnapshotStore
+from .snapshots import VERDICT, SnapshotStore
+from .waiting import outlast
 from .zygotes import Zygotes
 
 __all__ = ["Service"]
@@ -36,6 +37,7 @@ GUARD = 2.0
 """Seconds after a sandbox's end at which it is killed if it has not ended itself."""
 
 _LONGEST_TIMER = 86_400.0
+_LONGEST_LIFETIME = 10 * 366 * 86_400  # seconds; a guest that claims more is not believed
 
 
 class Service:
@@ -123,6 +125,7 @@ class Service:
             info=info,
             template=template,
             slot=self._slots.take(),
+            disk=message["disk"],
             zygote=zygote,
             ready=loop.create_future(),
             ended=loop.create_future(),
@@ -274,7 +277,7 @@ class Service:
 
     def _guest_shortened(self, sandbox: Sandbox, lifetime: object) -> None:
         # What runs in a sandbox must not be able to make it live longer than its owner allowed.
-        if isinstance(lifetime, (int, float)):
+        if isinstance(lifetime, (int, float)) and 0 <= lifetime <= _LONGEST_LIFETIME:
             ends = sandbox.expires_at
             if ends is None or time.time() + lifetime < ends:
                 self._set_end(sandbox, lifetime)
@@ -325,7 +328,7 @@ class Service:
         return first
 
     async def snapshot(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Save a sandbox's files.
+        """Save a sandbox's files. If it is cancelled, nothing is kept.
 
         Returns:
             The snapshot's record.
@@ -343,14 +346,17 @@ class Service:
     async def _snapshot(self, sandbox: Sandbox, message: dict[str, Any]) -> dict[str, Any]:
         reading, writing = os.pipe()
         sandbox.snapshot = asyncio.get_running_loop().create_future()
+        told = False
         try:
             try:
                 await self._tell(sandbox, {"do": "snapshot"}, writing)
+                told = True
             finally:
                 os.close(writing)
             return await self.snapshots.take(
                 reading,
                 sandbox.snapshot,
+                sandbox.disk,
                 name=message["name"],
                 labels=message["labels"],
                 lifetime=message["lifetime"],
@@ -362,6 +368,9 @@ class Service:
             raise TransportError(f"the snapshot failed: {error}", outcome="not_started") from error
         finally:
             os.close(reading)
+            if told and not sandbox.snapshot.done():
+                # It cannot write any more. What it says of that must not be taken for the next.
+                await outlast(asyncio.wait([sandbox.snapshot], timeout=VERDICT))
 
     async def _tell(self, sandbox: Sandbox, message: dict[str, Any], *fds: int) -> None:
         assert sandbox.control is not None

@@ -8,20 +8,26 @@ import json
 import logging
 import os
 import secrets
+import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sandboxkit.errors import InvalidRequestError, SnapshotNotFoundError
+from sandboxkit.errors import InvalidRequestError, ProtocolError, SnapshotNotFoundError
 
-__all__ = ["SnapshotStore"]
+from .waiting import outlast
+
+__all__ = ["VERDICT", "SnapshotStore"]
 
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_VERDICT = 10.0  # seconds that a guest has, after the last byte, to say that all went well
+_SLACK = 64 << 20  # bytes that headers may take, beside a quarter of the sandbox's disk
 _LONGEST_TIMER = 86_400.0  # seconds; a timer is set again then, so that no clock drifts far
+
+VERDICT = 10.0
+"""Seconds that a guest has, after the last byte, to say how it went."""
 
 
 class SnapshotStore:
@@ -74,18 +80,22 @@ class SnapshotStore:
         timer = self._timers.pop(snapshot_id, None)
         if timer is not None:
             timer.cancel()
-        for suffix in (".json", ".tar"):
-            (self._directory / (snapshot_id + suffix)).unlink(missing_ok=True)
+        self._remove(snapshot_id)
         return record is not None
 
+    def _remove(self, snapshot_id: str) -> None:
+        for suffix in (".json", ".draft", ".tar", ".partial"):
+            (self._directory / (snapshot_id + suffix)).unlink(missing_ok=True)
+
     async def take(
-        self, stream: int, done: asyncio.Future[dict[str, Any]], **fields: Any
+        self, stream: int, done: asyncio.Future[dict[str, Any]], disk: int, **fields: Any
     ) -> dict[str, Any]:
-        """Store what comes through a pipe.
+        """Store what comes through a pipe. If that is cancelled, nothing is left.
 
         Args:
-            stream: the read end; stays the caller's.
+            stream: the read end; stays the caller's, and is not used any more afterwards.
             done: what the guest says once it has written everything.
+            disk: bytes that the sandbox may have on its disk.
             fields: ``name``, ``labels``, ``lifetime`` (seconds) and ``template``.
 
         Returns:
@@ -93,14 +103,15 @@ class SnapshotStore:
 
         Raises:
             OSError: the guest or the disk failed; nothing is left.
+            ProtocolError: more came than the sandbox's disk can hold; nothing is left.
         """
         snapshot_id = secrets.token_hex(8)
         partial = self._directory / f"{snapshot_id}.partial"
         try:
-            size = await asyncio.to_thread(_store, stream, partial)
+            size = await self._receive(stream, partial, disk + disk // 4 + _SLACK)
             try:
-                async with asyncio.timeout(_VERDICT):
-                    answer = await done
+                async with asyncio.timeout(VERDICT):
+                    answer = await asyncio.shield(done)
             except TimeoutError as error:
                 raise OSError("the guest did not say whether that was all") from error
             if not answer.get("ok"):
@@ -115,12 +126,29 @@ class SnapshotStore:
                 "labels": fields["labels"],
                 "template": fields["template"],
             }
-            await asyncio.to_thread(self._finish, partial, record)
-        finally:
-            partial.unlink(missing_ok=True)
+            loop = asyncio.get_running_loop()
+            await outlast(loop.run_in_executor(None, self._finish, partial, record))
+        except BaseException:
+            self._remove(snapshot_id)
+            raise
         self._snapshots[snapshot_id] = record
         self._arm(record)
         return record
+
+    async def _receive(self, stream: int, path: Path, limit: int) -> int:
+        """Store a stream; returns its size. Whatever happens, its thread has ended by then."""
+        stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        loop = asyncio.get_running_loop()
+        storing = loop.run_in_executor(None, _store, stream, path, limit, stop)
+        try:
+            return await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            os.eventfd_write(stop, 1)
+            with contextlib.suppress(OSError):
+                await outlast(storing)
+            raise
+        finally:
+            os.close(stop)
 
     @contextlib.contextmanager
     def reserve(self, name: str | None, labels: dict[str, str]) -> Iterator[None]:
@@ -180,13 +208,33 @@ class SnapshotStore:
         self._timers[record["id"]] = loop.call_later(wait, self._arm, record)
 
 
-def _store(stream: int, path: Path) -> int:
-    """Write a stream to a new file; returns its size in bytes."""
+def _store(stream: int, path: Path, limit: int, stop: int) -> int:
+    """Write a stream to a new file; returns its size in bytes.
+
+    Raises:
+        ProtocolError: it is longer than `limit`.
+        OSError: the disk failed, or `stop` became readable.
+    """
     size = 0
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    poll.register(stop, select.POLLIN)
     with open(path, "xb") as file:
-        while chunk := os.read(stream, _CHUNK):
-            file.write(chunk)
+        while True:
+            if any(fd == stop for fd, _ in poll.poll()):
+                raise InterruptedError("nobody waits for it any more")
+            chunk = os.read(stream, _CHUNK)
+            if not chunk:
+                break
             size += len(chunk)
+            if size > limit:
+                raise ProtocolError(
+                    f"the snapshot has more than {limit} bytes, which the sandbox's disk cannot"
+                    " hold; nothing was kept",
+                    outcome="not_started",
+                    retryable=False,
+                )
+            file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
     return size

@@ -52,15 +52,15 @@ class Cgroup:
         flags = os.O_WRONLY | os.O_CLOEXEC
         return [os.open(directory / "cgroup.procs", flags) for directory in self.directories]
 
-    def had_oom(self) -> bool:
-        """Whether the kernel killed something in it for want of memory."""
+    def oom_kills(self) -> int:
+        """How many processes in it the kernel has killed for want of memory."""
         for directory in self.directories:
             for name in ("memory.oom_control", "memory.events"):
                 with contextlib.suppress(OSError):
                     for line in (directory / name).read_text().splitlines():
-                        if line.startswith("oom_kill ") and int(line.split()[1]) > 0:
-                            return True
-        return False
+                        if line.startswith("oom_kill "):
+                            return int(line.split()[1])
+        return 0
 
     def remove(self) -> bool:
         """Remove them; false if one is still in use."""

@@ -2,6 +2,11 @@
 
 What stays allowed is what programs use. What is refused has no use inside, or has been the way out
 of other jails: mounting, namespaces, tracing, keys, kernel modules, raw kernel interfaces.
+
+Limits may be read of any process and set of the caller alone, named as process 0: root inside could
+otherwise take the descriptors of the first process. A caller that names itself by its number
+(``resource.prlimit(os.getpid(), ...)``, ``prlimit --pid $$``) is refused too, since no filter knows
+that number; ``setrlimit`` and ``ulimit`` are not.
 """
 
 from __future__ import annotations
@@ -15,27 +20,28 @@ __all__ = ["RULES", "Condition", "Rule"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A test of the low 32 bits of one argument.
+    """A test of one argument: of its low 32 bits, but for ``"not_null"``, which looks at all 64.
 
     Attributes:
         argument: its position, from 0.
         test: ``"any_bit"`` of the one value is set, or it is ``"one_of"`` or
-            ``"none_of"`` the values.
+            ``"none_of"`` the values, or it is ``"not_null"``.
         values: what it is compared with.
     """
 
     argument: int
-    test: Literal["any_bit", "one_of", "none_of"]
-    values: tuple[int, ...]
+    test: Literal["any_bit", "one_of", "none_of", "not_null"]
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Calls that fail with an errno, always or where the condition holds."""
+    """Calls that fail with an errno, always or where the conditions, one or two, hold."""
 
     calls: tuple[str, ...]
     errno: int = errno.EPERM
     condition: Condition | None = None
+    also: Condition | None = None
 
 
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag, CLONE_NEWTIME among them
@@ -114,6 +120,11 @@ RULES = (
         )
     ),
     Rule(("personality",), condition=Condition(0, "none_of", _PERSONALITIES)),
+    Rule(
+        ("prlimit64",),
+        condition=Condition(0, "none_of", (0,)),  # another process,
+        also=Condition(2, "not_null"),  # and a new limit
+    ),
     Rule(("ioctl",), condition=Condition(1, "one_of", (_TIOCSTI, _TIOCLINUX))),
     # Others, such as vsock, reach past a network namespace.
     Rule(("socket", "socketpair"), errno.EAFNOSUPPORT, Condition(0, "none_of", _FAMILIES)),

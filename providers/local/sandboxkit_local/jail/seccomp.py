@@ -92,20 +92,26 @@ def _search(leaves: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
 
 
 def _verdict(rule: Rule) -> list[Instruction]:
-    refuse: Instruction = (_RETURN, 0, 0, _ERRNO | rule.errno)
+    found: list[Instruction] = [(_RETURN, 0, 0, _ERRNO | rule.errno)]
+    for condition in (rule.also, rule.condition):
+        if condition is not None:
+            found = _test(condition, found)
+    return found
+
+
+def _test(condition: Condition, found: list[Instruction]) -> list[Instruction]:
+    """Go on with `found` if the condition holds; else allow the call."""
     allow: Instruction = (_RETURN, 0, 0, _ALLOW)
-    if rule.condition is None:
-        return [refuse]
-    load: Instruction = (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * rule.condition.argument)
-    return [load, *_test(rule.condition, refuse, allow)]
-
-
-def _test(condition: Condition, refuse: Instruction, allow: Instruction) -> list[Instruction]:
+    low: Instruction = (_LOAD, 0, 0, _ARGUMENTS_AT + 8 * condition.argument)
     if condition.test == "any_bit":
-        return [(_IF_ANY_BIT, 0, 1, condition.values[0]), refuse, allow]
-    found, missed = (refuse, allow) if condition.test == "one_of" else (allow, refuse)
-    count = len(condition.values)
-    tests: list[Instruction] = [
-        (_IF_EQUAL, count - position, 0, value) for position, value in enumerate(condition.values)
+        return [low, (_IF_ANY_BIT, 0, len(found), condition.values[0]), *found, allow]
+    if condition.test == "not_null":
+        high: Instruction = (_LOAD, 0, 0, low[3] + 4)  # both architectures are little-endian
+        tests = [(_IF_EQUAL, 0, 2, 0), high, (_IF_EQUAL, len(found), 0, 0)]
+        return [low, *tests, *found, allow]
+    hit, missed = (found, [allow]) if condition.test == "one_of" else ([allow], found)
+    after = len(condition.values) - 1 + len(missed)
+    tests = [
+        (_IF_EQUAL, after - position, 0, value) for position, value in enumerate(condition.values)
     ]
-    return [*tests, missed, found]
+    return [low, *tests, *missed, *hit]

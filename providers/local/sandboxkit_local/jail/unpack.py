@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Callable
@@ -20,17 +22,28 @@ from .seal import CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, seal
 from .seccomp import install
 from .syscalls import CLONE_NEWUSER, die_with_parent, set_dumpable, unshare
 
-__all__ = ["filler"]
+__all__ = ["TooLargeError", "filler"]
 
 _CAPABILITIES = frozenset({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID})
 _XATTR = "SCHILY.xattr."
+_SPARSE, _SIZE = "SANDBOXKIT.sparse", "SANDBOXKIT.size"
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_TIME = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,30}))?", re.ASCII)
 _BUFFER = 1 << 18
+_NO_SPACE = "no space: "
+
+
+class TooLargeError(Exception):
+    """The snapshot does not fit the sandbox's disk."""
 
 
 def filler(
     pipe: int, ids: IdMap, slot: int, last_capability: int, program: ctypes.Structure
 ) -> Callable[[int], None]:
-    """What fills a directory, given its descriptor, from an archive that comes through `pipe`."""
+    """What fills a directory, given its descriptor, from an archive that comes through `pipe`.
+
+    It raises `TooLargeError` or `OSError`.
+    """
 
     def fill(directory: int) -> None:
         ours, theirs = os.pipe()
@@ -52,6 +65,8 @@ def filler(
                 outer = ""
             problem = outer + said.read().decode(errors="replace")
         _, status = os.waitpid(pid, 0)
+        if problem.startswith(_NO_SPACE):
+            raise TooLargeError("the snapshot needs more disk than this sandbox has")
         if problem or status:
             raise OSError(f"the snapshot cannot be unpacked: {problem or 'the process died'}")
 
@@ -88,7 +103,9 @@ def _unpack(
             status = 0
     except (OSError, tarfile.TarError, ValueError, OverflowError) as error:
         with contextlib.suppress(OSError):
-            os.write(report, str(error).encode(errors="replace")[:1000])
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            text = (_NO_SPACE if full else "") + str(error)
+            os.write(report, text.encode(errors="replace")[:1000])
     finally:
         os._exit(status)
 
@@ -115,7 +132,7 @@ def extract(stream: IO[bytes], *, own: bool) -> None:
             if member.isdir():
                 directories.append((path, member))
     for path, member in reversed(directories):  # what was put into them has changed the times
-        os.utime(path, (member.mtime, member.mtime))
+        os.utime(path, ns=_times(member))
 
 
 def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
@@ -137,10 +154,53 @@ def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
         content = archive.extractfile(member)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(path, flags, 0o600), "wb", 0) as file:
-            while content is not None and (chunk := content.read(_BUFFER)):
-                file.write(chunk)
+            if _SPARSE in member.pax_headers:
+                size, segments = _sparse(member)
+                os.ftruncate(file.fileno(), size)
+            else:
+                segments = [(0, member.size)]
+            for offset, length in segments:
+                _copy(content, file.fileno(), offset, length)
     else:
         raise ValueError(f"{path} is of an unknown type")
+
+
+def _sparse(member: tarfile.TarInfo) -> tuple[int, list[tuple[int, int]]]:
+    """The size of a file with holes, and where its content goes: offsets and lengths.
+
+    Raises:
+        ValueError: the headers make no sense.
+    """
+    size, end, total = _number(member.pax_headers.get(_SIZE, "")), 0, 0
+    segments: list[tuple[int, int]] = []
+    for pair in filter(None, member.pax_headers[_SPARSE].split(";")):
+        first, _, second = pair.partition(",")
+        offset, length = _number(first), _number(second)
+        if offset < end or offset + length > size:
+            raise ValueError("the segments of a file overlap, or are beyond its end")
+        segments.append((offset, length))
+        end, total = offset + length, total + length
+    if total != member.size:
+        raise ValueError("the segments of a file are not what its content is")
+    return size, segments
+
+
+def _number(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or (number := int(text)) >= 1 << 63:
+        raise ValueError(f"{text[:30]!r} is no size")
+    return number
+
+
+def _copy(content: IO[bytes] | None, fd: int, offset: int, length: int) -> None:
+    """Write the next bytes of a member at an offset of a file."""
+    while length:
+        chunk = memoryview(content.read(min(_BUFFER, length)) if content is not None else b"")
+        if not chunk:
+            raise ValueError("the archive ends within a file")
+        length -= len(chunk)
+        while chunk:
+            written = os.pwrite(fd, chunk, offset)
+            chunk, offset = chunk[written:], offset + written
 
 
 def _dress(member: tarfile.TarInfo, path: str, *, own: bool) -> None:
@@ -156,7 +216,19 @@ def _dress(member: tarfile.TarInfo, path: str, *, own: bool) -> None:
             content = value.encode("utf-8", "surrogateescape")
             os.setxattr(path, name[len(_XATTR) :], content, follow_symlinks=False)
     if not member.isdir():
-        os.utime(path, (member.mtime, member.mtime), follow_symlinks=False)
+        os.utime(path, ns=_times(member), follow_symlinks=False)
+
+
+def _times(member: tarfile.TarInfo) -> tuple[int, int]:
+    """When it was changed, in nanoseconds, for both of a file's times."""
+    exact = _TIME.fullmatch(member.pax_headers.get("mtime", ""))
+    if exact is None:
+        nanoseconds = int(member.mtime * 1e9)
+    else:
+        sign, seconds, fraction = exact.groups(default="")
+        nanoseconds = int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0"))
+        nanoseconds = -nanoseconds if sign else nanoseconds
+    return nanoseconds, nanoseconds
 
 
 def _write(path: str, text: str) -> None:

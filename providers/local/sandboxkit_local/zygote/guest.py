@@ -70,7 +70,13 @@ def become(
         syscalls.die_with_parent()
         _close_all_but({0, 1, 2, handshake.fileno(), *fds})
         upper = _enter(message, by_role, skeleton, handshake, shared)
+        _make_workdir(**{name: message["agent"][name] for name in ("workdir", "uid", "gid")})
         status = _serve(message["agent"], control, by_role["connection"], upper)
+    except unpack.TooLargeError as error:
+        hint = f"it has {message['disk']} bytes; ask for more with resources disk=..."
+        _refuse(control, str(error), hint)
+    except _WorkdirError as error:
+        _refuse(control, str(error), None)
     except OSError as error:
         fields = {"event": "failed", "errno": error.errno, "message": str(error)}
         wire.send(control, fields)
@@ -78,6 +84,29 @@ def become(
         if sys.exc_info()[0] is not None:
             _report(control)
         os._exit(status)
+
+
+class _WorkdirError(Exception):
+    """The working directory that was asked for cannot be."""
+
+
+def _refuse(control: socket.socket, message: str, hint: str | None) -> None:
+    """Say that the request is wrong, which became clear only now."""
+    fields = {"event": "failed", "code": "invalid_request", "message": message, "hint": hint}
+    wire.send(control, fields)
+
+
+def _make_workdir(workdir: str, uid: int, gid: int) -> None:
+    """Make the working directory, the user's, if it is not there."""
+    try:
+        if os.path.isdir(workdir):
+            return
+        os.makedirs(workdir, 0o755)
+        if (uid, gid) != (os.geteuid(), os.getegid()):
+            os.chown(workdir, uid, gid, follow_symlinks=False)
+    except (OSError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise _WorkdirError(f"workdir {workdir!r} cannot be made: {reason}") from None
 
 
 def _report(control: socket.socket) -> None:

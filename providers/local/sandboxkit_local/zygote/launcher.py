@@ -51,7 +51,7 @@ def _launch(control: socket.socket, settings: dict[str, Any]) -> int:
     agent.load()
     ids = IdMap.load(settings["ids"])
     binds: list[str] = settings["binds"]
-    plan = skeleton.plan(binds, settings["links"], settings["files"])
+    plan = skeleton.plan(binds, settings["links"], settings.get("files", ()))
     syscalls.unshare(syscalls.CLONE_NEWUSER)
     wire.send(control, {"event": "unshared"})
     if wire.receive(control) is None:  # the daemon has written the maps, or died

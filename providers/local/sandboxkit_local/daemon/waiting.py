@@ -1,0 +1,31 @@
+"""Waiting for what cannot be interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+__all__ = ["outlast"]
+
+T = TypeVar("T")
+
+
+async def outlast(awaitable: Awaitable[T]) -> T:
+    """Wait until something is over, however often we are cancelled meanwhile.
+
+    Raises:
+        asyncio.CancelledError: we were, and it is over.
+    """
+    future = asyncio.ensure_future(awaitable)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not future.cancelled():
+            future.exception()  # nobody will ask for it
+        raise cancelled
+    return future.result()
