@@ -16,7 +16,6 @@ from sandboxkit_local import paths
 from tests.leaks import Census
 from tests.local.harness import stop_daemon
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and our children, which tests interrupt, inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
