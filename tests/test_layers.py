@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -47,7 +48,7 @@ class Faulty(MemoryProvider):
     """Raises the given errors first; after the sandbox was made where `late` says so."""
 
     def __init__(self, *errors: SandboxError, late: bool = False) -> None:
-        super().__init__(MemorySettings(world=f"faulty-{id(self)}"))
+        super().__init__(MemorySettings(world=uuid4().hex))
         self.errors = list(errors)
         self.late = late
         self.calls = 0
