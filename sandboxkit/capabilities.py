@@ -22,11 +22,19 @@ class Capabilities:
         isolation: how sandboxes are kept apart from the host and from each other.
         commands: programs really run in the sandbox (false only for models).
         attach: a running process can be found again and its output resumed by cursor.
+        terminals: a process can run on a terminal.
         users: commands may run as another user of the sandbox.
         code: cells of code run in contexts that keep state.
         file_ops: stat, list, mkdir, remove and rename without a command.
+        watch: changes in a directory are told as they happen.
+        ports: what listens inside can be connected to, also without a network.
+        metrics: what a sandbox uses can be asked for.
+        mounts: host directories can be shown inside.
         lifetime_update: the lifetime of a live sandbox can be changed.
+        idle_timeout: a sandbox in which nothing goes on ends by itself.
+        pause: a sandbox can be paused and go on later.
         snapshots: filesystem snapshots.
+        fork: several sandboxes can be made of a live one in one step.
         network_none: the sandbox can be cut off from every network.
         network_full: the sandbox can reach every network the host can.
         network_rules: the sandbox can be limited to named hosts and networks.
@@ -36,17 +44,27 @@ class Capabilities:
         limit_pids: ``Resources.pids`` is enforced.
         images: any container image can be the template.
         max_file_bytes: the largest file that can be written or read.
+        pause_keeps: what a pause keeps: ``memory`` (processes go on where they were),
+            ``filesystem``, or ``None`` without ``pause``.
         languages: languages that `run_code` knows.
     """
 
     isolation: Isolation
     commands: bool = True
     attach: bool = False
+    terminals: bool = False
     users: bool = False
     code: bool = False
     file_ops: bool = False
+    watch: bool = False
+    ports: bool = False
+    metrics: bool = False
+    mounts: bool = False
     lifetime_update: bool = False
+    idle_timeout: bool = False
+    pause: bool = False
     snapshots: bool = False
+    fork: bool = False
     network_none: bool = False
     network_full: bool = False
     network_rules: bool = False
@@ -56,6 +74,7 @@ class Capabilities:
     limit_pids: bool = False
     images: bool = False
     max_file_bytes: int | None = None
+    pause_keeps: Literal["filesystem", "memory"] | None = None
     languages: frozenset[str] = frozenset()
 
     def flags(self) -> dict[str, bool]:
@@ -73,7 +92,12 @@ METHODS: dict[str, tuple[str, ...]] = {
     "attach": ("attach", "list_processes"),
     "code": ("run_code", "create_context", "list_contexts", "restart_context", "remove_context"),
     "file_ops": ("stat", "list_files", "mkdir", "remove", "rename"),
+    "fork": ("fork",),
     "lifetime_update": ("set_lifetime",),
+    "metrics": ("metrics",),
+    "pause": ("pause", "resume"),
+    "ports": ("connect_port",),
     "snapshots": ("snapshot", "list_snapshots", "delete_snapshot"),
+    "watch": ("watch",),
 }
 """The provider methods behind each capability. `Provider` holds a class to it both ways."""

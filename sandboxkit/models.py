@@ -16,6 +16,8 @@ __all__ = [
     "ContextInfo",
     "Cursor",
     "Execution",
+    "FileEvent",
+    "FileEventKind",
     "FileInfo",
     "FileType",
     "Logs",
@@ -23,16 +25,19 @@ __all__ = [
     "ProcessInfo",
     "Result",
     "SandboxInfo",
+    "SandboxMetrics",
     "SandboxState",
     "SnapshotInfo",
     "SnapshotKind",
     "StreamName",
+    "TerminalSize",
 ]
 
 StreamName = Literal["stdout", "stderr"]
 SandboxState = Literal["running", "paused"]
 SnapshotKind = Literal["filesystem", "memory"]
 FileType = Literal["file", "directory", "symlink", "other"]
+FileEventKind = Literal["created", "modified", "attributes", "removed", "renamed", "overflow"]
 
 
 class Cursor(NamedTuple):
@@ -40,6 +45,13 @@ class Cursor(NamedTuple):
 
     stdout: int = 0
     stderr: int = 0
+
+
+class TerminalSize(NamedTuple):
+    """How large a terminal is, in characters."""
+
+    rows: int = 24
+    columns: int = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +202,51 @@ class FileInfo:
     def is_dir(self) -> bool:
         """Whether it is a directory."""
         return self.type == "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEvent:
+    """Something that happened in a directory that is watched.
+
+    Attributes:
+        kind: ``created``, ``modified`` (its content), ``attributes`` (mode, owner, times),
+            ``removed``, ``renamed``, or ``overflow``: some events were lost, look for yourself.
+            What is moved in from where nobody watches is ``created``, what is moved out
+            ``removed``.
+        path: absolute, inside the sandbox; of what happened to, before it was renamed.
+        type: what it is, or was.
+        target: the new path of what was renamed, else ``None``.
+    """
+
+    kind: FileEventKind
+    path: str
+    type: FileType = "other"
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxMetrics:
+    """What a sandbox used at one moment. ``None`` is what the provider cannot tell.
+
+    Attributes:
+        at: the moment.
+        cpu_seconds: cpu time used since it was made, over all cores.
+        cpu_limit: cores it may use at once, or ``None`` for no limit.
+        memory_used: bytes.
+        memory_limit: bytes, or ``None`` for no limit.
+        disk_used: bytes it has written and not removed.
+        disk_limit: bytes, or ``None`` for no limit.
+        processes: how many there are in it.
+    """
+
+    at: datetime
+    cpu_seconds: float | None = None
+    cpu_limit: float | None = None
+    memory_used: int | None = None
+    memory_limit: int | None = None
+    disk_used: int | None = None
+    disk_limit: int | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

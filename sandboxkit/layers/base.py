@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from ..models import ContextInfo, FileInfo, ProcessInfo, SandboxInfo, SnapshotInfo
+from ..models import ContextInfo, FileInfo, ProcessInfo, SandboxInfo, SandboxMetrics, SnapshotInfo
 from ..provider import (
     AttachRequest,
     CodeStream,
+    ConnectPortRequest,
     ContextRequest,
     CreateContextRequest,
     CreateRequest,
+    ForkRequest,
     KillRequest,
     LifetimeRequest,
     ListFilesRequest,
     ListRequest,
     MkdirRequest,
     PathRequest,
+    PauseRequest,
+    PortStream,
     ProcessStream,
     Provider,
     ReadFileRequest,
     RemoveRequest,
     RenameRequest,
+    ResumeRequest,
     RunCodeRequest,
     SandboxRequest,
     SnapshotIdRequest,
     SnapshotListRequest,
     SnapshotRequest,
     StartRequest,
+    WatchRequest,
+    WatchStream,
     WriteFileRequest,
 )
 
@@ -120,6 +127,30 @@ class Layer(Provider, abstract=True):
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         """Pass on."""
         return await self.inner.set_lifetime(request)
+
+    async def watch(self, request: WatchRequest) -> WatchStream:
+        """Pass on."""
+        return await self.inner.watch(request)
+
+    async def connect_port(self, request: ConnectPortRequest) -> PortStream:
+        """Pass on."""
+        return await self.inner.connect_port(request)
+
+    async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
+        """Pass on."""
+        return await self.inner.metrics(request)
+
+    async def pause(self, request: PauseRequest) -> SandboxInfo:
+        """Pass on."""
+        return await self.inner.pause(request)
+
+    async def resume(self, request: ResumeRequest) -> SandboxInfo:
+        """Pass on."""
+        return await self.inner.resume(request)
+
+    async def fork(self, request: ForkRequest) -> Sequence[SandboxInfo]:
+        """Pass on."""
+        return await self.inner.fork(request)
 
     async def run_code(self, request: RunCodeRequest) -> CodeStream:
         """Pass on."""

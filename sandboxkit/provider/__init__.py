@@ -1,0 +1,104 @@
+"""The interface that a provider plugin implements (the SPI).
+
+Async only. Each operation takes one frozen request object, so that a new option is a new field
+and breaks no plugin. A provider reports facts; the contract (deadlines, cancellation, drain,
+bounds, exit codes, outcome, retry) is the core's.
+
+Required are `create`, `connect`, `list`, `kill`, `start`, `read_file` and `write_file`.
+Everything else is a declared capability with its methods, see `capabilities.METHODS`.
+"""
+
+from __future__ import annotations
+
+from .base import Provider
+from .code import (
+    CodeEnded,
+    CodeEvent,
+    CodeOutput,
+    CodeRaised,
+    CodeResult,
+    CodeStream,
+    ContextRequest,
+    CreateContextRequest,
+    RunCodeRequest,
+)
+from .files import (
+    ListFilesRequest,
+    MkdirRequest,
+    PathRequest,
+    ReadFileRequest,
+    RemoveRequest,
+    RenameRequest,
+    WatchRequest,
+    WatchStream,
+    WriteFileRequest,
+)
+from .lifecycle import (
+    CreateRequest,
+    ForkRequest,
+    HostMount,
+    KillRequest,
+    LifetimeRequest,
+    ListRequest,
+    PauseRequest,
+    ProviderSettings,
+    ResumeRequest,
+    SandboxRequest,
+)
+from .ports import ConnectPortRequest, PortStream
+from .processes import (
+    KILL_GRACE,
+    AttachRequest,
+    Closed,
+    Exited,
+    Gap,
+    ProcessEvent,
+    ProcessStream,
+    StartRequest,
+)
+from .snapshots import SnapshotIdRequest, SnapshotListRequest, SnapshotRequest
+
+__all__ = [
+    "KILL_GRACE",
+    "AttachRequest",
+    "Closed",
+    "CodeEnded",
+    "CodeEvent",
+    "CodeOutput",
+    "CodeRaised",
+    "CodeResult",
+    "CodeStream",
+    "ConnectPortRequest",
+    "ContextRequest",
+    "CreateContextRequest",
+    "CreateRequest",
+    "Exited",
+    "ForkRequest",
+    "Gap",
+    "HostMount",
+    "KillRequest",
+    "LifetimeRequest",
+    "ListFilesRequest",
+    "ListRequest",
+    "MkdirRequest",
+    "PathRequest",
+    "PauseRequest",
+    "PortStream",
+    "ProcessEvent",
+    "ProcessStream",
+    "Provider",
+    "ProviderSettings",
+    "ReadFileRequest",
+    "RemoveRequest",
+    "RenameRequest",
+    "ResumeRequest",
+    "RunCodeRequest",
+    "SandboxRequest",
+    "SnapshotIdRequest",
+    "SnapshotListRequest",
+    "SnapshotRequest",
+    "StartRequest",
+    "WatchRequest",
+    "WatchStream",
+    "WriteFileRequest",
+]
