@@ -160,6 +160,9 @@ class ProcessInfo:
         running: whether it has not exited yet.
         exit_code: as in `CommandResult`, once it has.
         started_at: when it was started.
+        terminal: whether it runs on a terminal.
+        stdout_total: bytes it has written so far; ``None`` where the provider cannot tell.
+        stderr_total: likewise.
     """
 
     pid: int
@@ -167,6 +170,9 @@ class ProcessInfo:
     running: bool
     exit_code: int | None
     started_at: datetime
+    terminal: bool = False
+    stdout_total: int | None = None
+    stderr_total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

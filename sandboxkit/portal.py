@@ -188,6 +188,9 @@ def call(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: 
     return result
 
 
+_closing: set[asyncio.Task[None]] = set()
+
+
 def iterate(source: AsyncIterator[T]) -> Iterator[T]:
     """Iterate an asynchronous iterator from a thread, and close it at the end."""
     end = object()
@@ -204,4 +207,11 @@ def iterate(source: AsyncIterator[T]) -> Iterator[T]:
         while (item := call(following)) is not end:
             yield item  # type: ignore[misc]
     finally:
-        call(closing)
+        portal = _portal
+        if portal is not None and threading.current_thread() is portal.thread:
+            # Abandoned, and found as garbage by the loop's own thread: it cannot wait for itself.
+            task = portal.loop.create_task(closing())
+            _closing.add(task)
+            task.add_done_callback(_closing.discard)
+        else:
+            call(closing)

@@ -16,6 +16,7 @@ from .execution import DRAIN, end_bounded, finish
 from .models import CommandResult, Cursor, OutputChunk
 from .output import Callback, OutputCollector
 from .provider import Exited, Gap, ProcessStream, StartRequest
+from .terminals import terminal_size
 from .units import Duration, parse_duration
 
 __all__ = ["AsyncProcess"]
@@ -168,17 +169,27 @@ class AsyncProcess:
             return  # a background child holds the pipe
 
     async def write(self, data: bytes | str) -> None:
-        """Send to its standard input (it must have been started with ``stdin=True``).
+        """Send to its standard input, which it must have been given. On a terminal: type.
 
         Raises:
-            BrokenPipeError: it does not read any more.
+            BrokenPipeError: it does not read any more, or another client has taken it over.
         """
         with self._located("write"):
             await self._stream.send_stdin(data.encode() if isinstance(data, str) else data)
 
     async def close_stdin(self) -> None:
-        """Let it see the end of its standard input."""
+        """Let it see the end of its standard input; on a terminal, type Ctrl-D and nothing more."""
         await self._stream.close_stdin()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Give its terminal another size; programs that care redraw. Not once it has ended.
+
+        Raises:
+            UnsupportedError: it has no terminal.
+            InvalidRequestError: no terminal has this size, or this one is another client's.
+        """
+        with self._located("resize"):
+            await self._stream.resize(terminal_size((rows, columns), "resize"))
 
     async def signal(self, signum: int) -> None:
         """Deliver a signal to the process itself.

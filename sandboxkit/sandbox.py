@@ -33,6 +33,7 @@ from .models import (
     SandboxState,
     SnapshotInfo,
     SnapshotKind,
+    TerminalSize,
 )
 from .output import Callback
 from .plan import Plan
@@ -53,6 +54,7 @@ from .runtime import Lease, acquire
 from .snapshot import AsyncSnapshot
 from .spec import NetworkPolicy, Resources
 from .stdin import Stdin, check_source
+from .terminals import interactive_shell, terminal_size
 from .threads import in_thread
 from .units import Duration, Size, parse_duration, parse_size
 
@@ -470,19 +472,67 @@ class AsyncSandbox:
             )
         )
 
-    async def attach(self, pid: int, cursor: int | Cursor = 0) -> AsyncProcess:
+    async def pty(
+        self,
+        cmd: str | Sequence[str] | None = None,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        size: TerminalSize | tuple[int, int] = (24, 80),
+        timeout: Duration | None = None,
+    ) -> AsyncProcess:
+        """Start a command on a terminal, as for a person, and return at once.
+
+        It lives on when this client is gone. All its output, errors too, is stdout's; what
+        `AsyncProcess.write` sends is typed.
+
+        Args:
+            cmd: text for the shell, or an argument list; ``None`` is the shell itself, interactive.
+            cwd: where it runs.
+            env: on top of the sandbox's; ``TERM`` is ``xterm-256color`` if neither sets it.
+            user: who runs it.
+            size: rows and columns; `AsyncProcess.resize` changes it.
+            timeout: after which it and all it started are killed; ``None`` is never.
+
+        Raises:
+            PathNotFoundError: `cwd` does not exist.
+            InvalidRequestError: there is no such user, or an argument is wrong.
+            UnsupportedError: the provider has no terminals.
+            SandboxNotFoundError: the sandbox has ended.
+        """
+        with self._located("pty"):
+            wanted = terminal_size(size, "pty")
+            command = interactive_shell(self._info.shell) if cmd is None else cmd
+            request = run_request(self._info, command, cwd, env, user, timeout, bound=False)
+            request = replace(request, stdin=True, terminal=wanted)
+            provider = self._use("pty", "terminals")
+            if user is not None:
+                self._use("pty", "users")
+            stream = await provider.start(request)
+        return self._followed(
+            AsyncProcess(stream, request, provider=self.provider, max_output=16 << 20)
+        )
+
+    async def attach(
+        self, pid: int, cursor: int | Cursor = 0, *, stdin: bool = False
+    ) -> AsyncProcess:
         """Listen to a process that was started earlier, perhaps by another client.
 
         Args:
             pid: its number inside the sandbox.
             cursor: where in its output to begin; at most the last MiB of a stream is kept.
+            stdin: take it over, too: its input and its terminal's size are no longer those of
+                whoever had them.
 
         Raises:
             ProcessNotFoundError: there is none, or its record is no longer kept.
         """
         place = Cursor(cursor, cursor) if isinstance(cursor, int) else cursor
         provider = self._use("attach", "attach")
-        stream = await provider.attach(AttachRequest(sandbox_id=self.id, pid=pid, cursor=place))
+        stream = await provider.attach(
+            AttachRequest(sandbox_id=self.id, pid=pid, cursor=place, own=stdin)
+        )
         request = StartRequest(sandbox_id=self.id, command=f"process {pid}", bound=False)
         return self._followed(
             AsyncProcess(stream, request, provider=self.provider, max_output=16 << 20, cursor=place)

@@ -20,6 +20,7 @@ from .models import (
     SandboxState,
     SnapshotInfo,
     SnapshotKind,
+    TerminalSize,
 )
 from .output import Callback
 from .plan import Plan
@@ -56,6 +57,9 @@ class Process:
 
     def close_stdin(self) -> None:
         call(self._process.close_stdin)
+
+    def resize(self, rows: int, columns: int) -> None:
+        call(self._process.resize, rows, columns)
 
     def signal(self, signum: int) -> None:
         call(self._process.signal, signum)
@@ -264,8 +268,22 @@ class Sandbox:
             )
         )
 
-    def attach(self, pid: int, cursor: int | Cursor = 0) -> Process:
-        return Process(call(self._sandbox.attach, pid, cursor))
+    def pty(
+        self,
+        cmd: str | Sequence[str] | None = None,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        size: TerminalSize | tuple[int, int] = (24, 80),
+        timeout: Duration | None = None,
+    ) -> Process:
+        return Process(
+            call(self._sandbox.pty, cmd, cwd=cwd, env=env, user=user, size=size, timeout=timeout)
+        )
+
+    def attach(self, pid: int, cursor: int | Cursor = 0, *, stdin: bool = False) -> Process:
+        return Process(call(self._sandbox.attach, pid, cursor, stdin=stdin))
 
     def processes(self) -> builtins.list[ProcessInfo]:
         return call(self._sandbox.processes)

@@ -16,15 +16,17 @@ from typing import Any
 from ..errors import (
     Cause,
     ExecLostError,
+    InvalidRequestError,
     ProcessNotFoundError,
     ProtocolError,
     SandboxError,
     SandboxNotFoundError,
     TransportError,
 )
-from ..models import Cursor, OutputChunk
+from ..models import Cursor, OutputChunk, TerminalSize
 from ..provider import (
     KILL_GRACE,
+    AttachRequest,
     Closed,
     Exited,
     Gap,
@@ -52,7 +54,11 @@ MAX_LABEL = 200
 
 
 class GuestProcess(ProcessStream):
-    """A process that was started or found through a `GuestClient`; see `start` and `attach`."""
+    """A process that was started or found through a `GuestClient`; see `start` and `attach`.
+
+    Attributes:
+        terminal: whether it has one.
+    """
 
     def __init__(self, client: GuestClient, cursor: Cursor = Cursor(), *, own: bool) -> None:
         self.pid = 0
@@ -72,6 +78,8 @@ class GuestProcess(ProcessStream):
         self._linked_at = 0.0
         self._resuming: asyncio.Task[None] | None = None
         self._bound = False
+        self.terminal = False
+        self._size: TerminalSize | None = None
         self.input = ProcessInput(self._writable_link, is_open=False)
         self._pid_here = os.getpid()
 
@@ -84,7 +92,8 @@ class GuestProcess(ProcessStream):
         """
         process = cls(client, own=True)
         process._bound = request.bound
-        process.input.closed = not request.stdin
+        process.terminal = request.terminal is not None
+        process.input.closed = not (request.stdin or process.terminal)
         link = process._link
         await client.open(link, "start", _start_arguments(request))
         try:
@@ -98,15 +107,16 @@ class GuestProcess(ProcessStream):
         return process
 
     @classmethod
-    async def attach(cls, client: GuestClient, pid: int, cursor: Cursor) -> GuestProcess:
-        """Observe a process, beginning at `cursor`.
+    async def attach(cls, client: GuestClient, request: AttachRequest) -> GuestProcess:
+        """Observe a process or take it over, beginning at the request's cursor.
 
         Raises:
             ProcessNotFoundError: there is none of this number, or no longer.
             SandboxError: what else the guest answered, or why it did not.
         """
-        process = cls(client, cursor, own=False)
-        process.pid = pid
+        process = cls(client, request.cursor, own=request.own)
+        process.pid = request.pid
+        process.input = ProcessInput(process._writable_link, is_open=request.own, joins=True)
         await process._attach()
         return process
 
@@ -148,6 +158,17 @@ class GuestProcess(ProcessStream):
         if link is None or self._exited:
             raise ProcessNotFoundError(f"process {self.pid} has ended")
         link.control(do="signal", signum=signum)
+
+    async def resize(self, size: TerminalSize) -> None:
+        if not self.terminal:
+            await super().resize(size)
+        if not self._own:
+            raise InvalidRequestError(
+                f"process {self.pid}: only who has its input resizes its terminal", op="resize"
+            )
+        self._size = size
+        if not self._exited:
+            _resize(await self._linked(), size)
 
     async def terminate(self, grace: float = KILL_GRACE) -> None:
         for attempt in range(1, ATTEMPTS + 1):
@@ -199,6 +220,11 @@ class GuestProcess(ProcessStream):
         """The process takes no more input."""
         self.input.closed = True
         self._link.stop_sending()
+
+    def disowned(self) -> None:
+        """Another client has taken it over: we go on listening, and have no say in it."""
+        self._own = False
+        self.input_closed()
 
     def closed(self) -> None:
         """The stream ended well."""
@@ -314,6 +340,8 @@ class GuestProcess(ProcessStream):
         self._stale = [*self._waiting]
         await link.begun
         self._begun()
+        if self._size is not None and self._own:
+            _resize(link, self._size)  # it may have been lost with the link before
 
     def _begun(self) -> None:
         self._heard = True
@@ -330,6 +358,10 @@ class GuestProcess(ProcessStream):
         )
         lost.__cause__ = error
         self._inbox.close(lost)
+
+
+def _resize(link: ProcessLink, size: TerminalSize) -> None:
+    link.control(do="resize", rows=size.rows, columns=size.columns)
 
 
 def _start_arguments(request: StartRequest) -> dict[str, Any]:
@@ -349,4 +381,6 @@ def _start_arguments(request: StartRequest) -> dict[str, Any]:
         arguments["env"] = dict(request.env)
     if request.stdin:
         arguments["stdin"] = True
+    if request.terminal is not None:
+        arguments["terminal"] = request.terminal._asdict()
     return arguments

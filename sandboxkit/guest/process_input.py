@@ -27,15 +27,19 @@ class ProcessInput:
     Args:
         linked: waits for the process's working link; raises `BrokenPipeError` if it has ended.
         is_open: whether the process was given an input at all.
+        joins: whether others have written to it before, who do no more.
 
     Attributes:
         closed: the process takes no more.
         lost: nobody knows how much of what was sent has arrived.
     """
 
-    def __init__(self, linked: Callable[[], Awaitable[ProcessLink]], *, is_open: bool) -> None:
+    def __init__(
+        self, linked: Callable[[], Awaitable[ProcessLink]], *, is_open: bool, joins: bool = False
+    ) -> None:
         self.closed = not is_open
         self.lost = False
+        self._joins = joins
         self._linked = linked
         self._writing = asyncio.Lock()
         self._total = 0
@@ -79,6 +83,8 @@ class ProcessInput:
         """A new link begins; the guest says that it had received `reached` bytes."""
         if self.closed:
             return
+        if self._joins and reached is not None:
+            self._total, self._joins = reached, False
         if reached is None and not self._total:
             reached = 0
         if reached is None or not self._total - len(self._tail) <= reached <= self._total:

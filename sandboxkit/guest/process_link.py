@@ -54,6 +54,8 @@ class ProcessLink(GuestStream):
             self._process.exited(_exited(event))
         elif kind == "stdin_closed":
             self._process.input_closed()
+        elif kind == "disowned":
+            self._process.disowned()
         elif kind == "gap":
             self._gap(event)
 
@@ -78,6 +80,7 @@ class ProcessLink(GuestStream):
             integer(event, "pid", self._process.pid, self._process.pid)
             for channel, name in ((1, "stdout"), (2, "stderr")):
                 self._process.begins(channel, integer(event, name))
+            self._process.terminal = boolean(event, "terminal")
             reached = None if event.get("stdin") is None else integer(event, "stdin")
             self._process.input.resumed(self, reached)
         self.begun.set_result(None)

@@ -1,7 +1,8 @@
 """A provider that offers a machine and a byte stream to the guest in it; the guest does the rest.
 
 A subclass says how to `boot`, `dial`, `destroy`, `find` and `list`. It declares the capabilities
-``attach``, ``code``, ``file_ops`` and ``lifetime_update``, which come with the guest.
+``attach``, ``code``, ``file_ops``, ``lifetime_update`` and ``terminals``, which come with the
+guest.
 """
 
 # ruff: noqa: D102 - what a method of the base class does is said there
@@ -167,8 +168,7 @@ class GuestProvider(Provider, abstract=True):
 
     async def attach(self, request: AttachRequest) -> ProcessStream:
         client = self.client(request.sandbox_id)
-        attaching = GuestProcess.attach(client, request.pid, request.cursor)
-        return await self._do("attach", client, attaching)
+        return await self._do("attach", client, GuestProcess.attach(client, request))
 
     async def list_processes(self, request: SandboxRequest) -> Sequence[ProcessInfo]:
         return records.processes(await self._call("processes", request.sandbox_id))

@@ -91,7 +91,14 @@ def _process(fields: Fields) -> ProcessInfo:
         running=running,
         exit_code=code,
         started_at=_time(fields, "started"),
+        terminal=boolean(fields, "terminal"),
+        stdout_total=_total(fields, "stdout"),
+        stderr_total=_total(fields, "stderr"),
     )
+
+
+def _total(fields: Fields, name: str) -> int | None:
+    return None if fields.get(name) is None else integer(fields, name)
 
 
 def _time(fields: Fields, name: str) -> datetime:

@@ -57,10 +57,17 @@ class StartRequest(SandboxRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachRequest(SandboxRequest):
-    """Listen to a process that runs already, from a place in its output."""
+    """Listen to a process that runs already, from a place in its output.
+
+    Attributes:
+        pid: which.
+        cursor: where in its output to begin.
+        own: take it over from whoever started it: its input, its terminal's size, back-pressure.
+    """
 
     pid: int
     cursor: Cursor = field(default_factory=Cursor)
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +148,11 @@ class ProcessStream(ABC):
         """End it and all its descendants: SIGTERM, `grace` seconds, SIGKILL. Idempotent."""
 
     async def resize(self, size: TerminalSize) -> None:
-        """Tell it that its terminal has another size now; it gets SIGWINCH.
+        """Tell it that its terminal has another size now; it gets SIGWINCH. Not once it has ended.
 
         Raises:
             UnsupportedError: it has no terminal.
+            InvalidRequestError: it is another's.
         """
         raise UnsupportedError(
             f"process {self.pid} has no terminal", capability="terminals", op="resize"

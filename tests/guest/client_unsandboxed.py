@@ -39,6 +39,7 @@ class UnsandboxedGuestProvider(GuestProvider):
     capabilities = Capabilities(
         isolation="none",
         attach=True,
+        terminals=True,
         code=True,
         file_ops=True,
         lifetime_update=True,

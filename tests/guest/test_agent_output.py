@@ -165,7 +165,14 @@ def test_attach_replays_from_a_cursor(agent: Agent, client: RawClient) -> None:
     other = agent.dial()
     second = other.open("attach", pid=pid, stdout=4, stderr=1)
     attached = other.frame(second).json()
-    assert attached == {"event": "attached", "pid": pid, "stdout": 4, "stderr": 1, "stdin": 0}
+    assert attached == {
+        "event": "attached",
+        "pid": pid,
+        "stdout": 4,
+        "stderr": 1,
+        "stdin": 0,
+        "terminal": False,
+    }
     assert {other.frame(second).payload for _ in range(2)} == {b"456789", b"bc"}
     client.control(stream, do="terminate")
     for listener, number in ((client, stream), (other, second)):

@@ -17,6 +17,7 @@ CAPABILITIES = Capabilities(
     isolation="namespaces",
     commands=True,
     attach=True,
+    terminals=True,
     users=True,
     code=True,
     file_ops=True,

@@ -167,7 +167,7 @@ class Feed:
     # -- the channel --
 
     def _mark(self) -> None:
-        self._marks = [output.ring.end + output.waiting() for output in self._outputs]
+        self._marks = [output.written() for output in self._outputs]
 
     def _next_message(self) -> bool:
         length = int.from_bytes(self._incoming[:HEADER], "big")

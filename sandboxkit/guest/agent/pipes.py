@@ -37,7 +37,7 @@ class Output:
 
     Args:
         loop: the reactor.
-        fd: the read end; owned from now on.
+        fd: the read end; owned from now on. -1 is an output that has ended.
         changed: called after bytes or the end were read.
 
     Attributes:
@@ -47,14 +47,15 @@ class Output:
     """
 
     def __init__(self, loop: Loop, fd: int, changed: Callable[[], None]) -> None:
-        os.set_blocking(fd, False)
         self.ring = Ring()
-        self.ended = False
+        self.ended = fd < 0
         self.limit: Optional[int] = None
         self._loop = loop
         self._fd = fd
         self._changed = changed
-        loop.watch(fd, READABLE, self._on_readable)
+        if not self.ended:
+            os.set_blocking(fd, False)
+            loop.watch(fd, READABLE, self._on_readable)
 
     def set_limit(self, limit: Optional[int]) -> None:
         """Read on, or not, as `limit` says."""
@@ -67,20 +68,21 @@ class Output:
             # Not watching for nothing: a hang-up would be reported for ever.
             self._loop.unwatch(self._fd)
 
-    def waiting(self) -> int:
-        """How many bytes are in the pipe."""
+    def written(self) -> int:
+        """The offset up to which there is output by now, read or still in the pipe."""
         if self.ended:
-            return 0
+            return self.ring.end
         count = array.array("i", [0])
         fcntl.ioctl(self._fd, termios.FIONREAD, count)
-        return count[0]
+        return self.ring.end + count[0]
 
     def _allowed(self) -> int:
         return _PIPE_SIZE if self.limit is None else self.limit - self.ring.end
 
     def _on_readable(self, _events: int) -> None:
         for _ in range(_READS_AT_ONCE):
-            if self._allowed() <= 0 or not self._read():
+            allowed = self._allowed()
+            if allowed <= 0 or not self._read(allowed):
                 break
         self._changed()
 
@@ -89,16 +91,21 @@ class Output:
         if not self.ended:
             self._on_readable(READABLE)
 
-    def _read(self) -> bool:
-        try:
-            data = os.read(self._fd, min(frames.MAX_DATA, max(1, self._allowed())))
-        except BlockingIOError:
-            return False
+    def _read(self, most: int) -> bool:
+        data = self._receive(min(frames.MAX_DATA, most))
         if data:
             self.ring.append(data)
             return True
-        self.close()
+        if data is not None:
+            self.close()
         return False
+
+    def _receive(self, most: int) -> Optional[bytes]:
+        """Bytes, none at the end, or ``None`` if there are none now."""
+        try:
+            return os.read(self._fd, most)
+        except BlockingIOError:
+            return None
 
     def close(self) -> None:
         """Read no more. Idempotent."""
@@ -156,7 +163,8 @@ class Input:
                 count = os.write(self._fd, piece)
             except BlockingIOError:
                 break
-            except BrokenPipeError:
+            except OSError:
+                # A pipe nobody reads, or a terminal nobody has open.
                 self._break()
                 return
             if count == len(piece):

@@ -16,6 +16,7 @@ from .proctree import Tree
 from .ring import CAPACITY
 from .server import Server
 from .stream import Message
+from .terminal import Terminal, size
 from .tree import TreeKill
 
 #: Seconds for which what a broken connection owned waits to be taken over.
@@ -31,8 +32,9 @@ class Born(NamedTuple):
 
     Attributes:
         mark: of its tree; ``None`` if it has none.
-        output: read ends of its stdout and stderr.
+        output: read ends of its stdout and stderr; -1 is one that has ended.
         input: write end of its stdin, or -1.
+        terminal: whether the first of these is the master side of a terminal.
         bound: whether it dies with its owner's connection.
         label: what to show of it.
     """
@@ -41,6 +43,7 @@ class Born(NamedTuple):
     mark: Optional[int]
     output: Tuple[int, int]
     input: int
+    terminal: bool
     bound: bool
     label: str
 
@@ -50,6 +53,7 @@ class Process:
 
     Attributes:
         outputs: stdout and stderr.
+        terminal: the first of these, if it is a terminal.
         running: whether it was not reaped yet.
         exit_event: what listeners are told when it has exited; ``None`` until then.
         exit_marks: up to which offsets it had written by then.
@@ -83,7 +87,14 @@ class Process:
         self._kill: Optional[TreeKill] = None
         self._kill_waiters: List[Callable[[int], None]] = []
         self._tree = Tree(born.pid, born.mark, lambda: not self.running, server.acting_as)
-        self.outputs = tuple(Output(self._loop, fd, self._pump_all) for fd in born.output)
+        first, second = born.output
+        self.terminal: Optional[Terminal] = None
+        if born.terminal:
+            self.terminal = Terminal(self._loop, first, self._pump_all)
+        self.outputs: Tuple[Output, Output] = (
+            self.terminal or Output(self._loop, first, self._pump_all),
+            Output(self._loop, second, self._pump_all),
+        )
         self._input: Optional[Input] = None
         if born.input >= 0:
             self._input = Input(self._loop, born.input, self._input_consumed, self._input_broken)
@@ -96,6 +107,8 @@ class Process:
         self._attachments.append(attachment)
         if own:
             self._release()
+            if self._owner is not None:
+                self._owner.stream.event({"event": "disowned"})
             self._owner = attachment
         attachment.pump()
 
@@ -170,9 +183,16 @@ class Process:
         if attachment is self._owner:
             self.input_received += len(data)
         if attachment is self._owner and self._input is not None:
+            if fin and self.terminal is not None:
+                data += self.terminal.end_of_input()
             self._input.write(data, fin)
         else:
             attachment.consumed(len(data))
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether it was given an input, and has it still."""
+        return self._input is not None and not self._input.closed
 
     def _input_consumed(self, count: int) -> None:
         if self._owner is not None:
@@ -202,6 +222,10 @@ class Process:
             grace = arguments.seconds(message, "grace", GRACE)
             self.terminating += 1
             self.terminate(grace or 0.0, lambda left: self._terminated(attachment, left))
+        elif do == "resize" and self.terminal is not None:
+            if attachment is not self._owner:
+                raise arguments.bad("only who owns it resizes its terminal")
+            self.terminal.resize(size(message))
         else:
             raise OpError(UNSUPPORTED, f"cannot {do!r:.100}")
 
@@ -213,6 +237,9 @@ class Process:
     def terminate(self, grace: float, done: Callable[[int], None]) -> None:
         """End its whole tree; `done` is called with the number of survivors, 0 that is."""
         self._kill_waiters.append(done)
+        if self.terminal is not None and self.running and grace > 0:
+            # An interactive shell ignores SIGTERM; that its terminal goes is what ends it.
+            self._tree.send(self.pid, signal.SIGHUP)
         if self._kill is None:
             self._kill = TreeKill(self._loop, self._tree, grace, self._tree_ended)
         else:
@@ -247,8 +274,7 @@ class Process:
             self.code = os.WEXITSTATUS(status)
         if self._timeout is not None:
             self._timeout.cancel()
-        marks = [output.ring.end + output.waiting() for output in self.outputs]
-        self.exit_marks = (marks[0], marks[1])
+        self.exit_marks = (self.outputs[0].written(), self.outputs[1].written())
         # One that ran out of time is reported when all of its tree is gone: then nothing is left.
         if not self._withheld:
             self._publish_exit()

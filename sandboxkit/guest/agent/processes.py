@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict
 
 from . import arguments
 from .attachment import Attachment
 from .errors import NOT_FOUND, TOO_MANY, OpError
 from .mark import marking
-from .pipes import make_pipe
 from .process import GRACE, Born, Process
 from .script import FD, LONGEST_ARGUMENT, SOURCED, script_file
 from .server import Server
 from .spawn import Command, encode, spawn
+from .standard_streams import on_pipes, on_terminal
 from .stream import Message, Stream
+from .terminal import TERM, terminal_size
 
 #: Seconds for which a process that has ended is remembered.
 REMEMBERED_FOR = 600.0
@@ -35,6 +36,7 @@ def install(server: Server) -> Processes:
     server.add_op("processes", table.list)
     server.add_op("kill_tree", table.kill_tree)
     server.add_feature("processes")
+    server.add_feature("terminals")
     return table
 
 
@@ -69,21 +71,22 @@ class Processes:
         label = arguments.text(args, "label", " ".join(command.argv))[:_LONGEST_LABEL]
         bound = arguments.flag(args, "bound", True)
         wants_input = arguments.flag(args, "stdin")
+        size = terminal_size(args)
+        if size is not None:
+            command.env.setdefault("TERM", TERM)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             # Pipes made by the user are the user's: /dev/stdout can be opened again.
             with self._server.acting(command.account):
-                ends = [_pipe(ours, theirs, inward=True), _pipe(ours, theirs, inward=True)]
-                inputs = (-1, _nothing(theirs))
-                if wants_input:
-                    inputs = _pipe(ours, theirs, inward=False)
-                fds = {0: inputs[1], 1: ends[0][1], 2: ends[1][1]}
+                streams = (
+                    on_terminal(size, ours, theirs) if size else on_pipes(wants_input, ours, theirs)
+                )
                 if args.get("shell") is not None:
-                    command = _shortened(command, fds, theirs)
+                    command = _shortened(command, streams.fds, theirs)
             with marking() as mark:
-                pid = spawn(self._server, command, fds)
+                pid = spawn(self._server, command, streams.fds, streams.terminal)
             ours.pop_all()
-        output = (ends[0][0], ends[1][0])
-        return Born(pid, mark, output, inputs[0], bound, label)
+        terminal = streams.terminal is not None
+        return Born(pid, mark, streams.output, streams.input, terminal, bound, label)
 
     def _command(self, args: Message) -> Command:
         if (args.get("argv") is None) == (args.get("shell") is None):
@@ -118,9 +121,12 @@ class Processes:
                 "stdout": first[0],
                 "stderr": first[1],
                 "stdin": process.input_received,
+                "terminal": process.terminal is not None,
             }
         )
         process.attach(Attachment(stream, process, first), own)
+        if own and not process.takes_input:
+            stream.event({"event": "stdin_closed"})
 
     def list(self, stream: Stream, _args: Message) -> None:
         """Tell of all of them."""
@@ -136,6 +142,9 @@ class Processes:
                         "code": process.code,
                         "signal": process.signal,
                         "started": process.started,
+                        "terminal": process.terminal is not None,
+                        "stdout": process.outputs[0].ring.end,
+                        "stderr": process.outputs[1].ring.end,
                     }
                     for process in found
                 ]
@@ -204,17 +213,6 @@ class Processes:
             del self._ended[pid]
 
 
-def _pipe(
-    ours: contextlib.ExitStack, theirs: contextlib.ExitStack, *, inward: bool
-) -> Tuple[int, int]:
-    """Our end of a pipe and theirs, each closed by its stack."""
-    read_end, write_end = make_pipe()
-    own, other = (read_end, write_end) if inward else (write_end, read_end)
-    ours.callback(os.close, own)
-    theirs.callback(os.close, other)
-    return own, other
-
-
 def _shortened(command: Command, fds: Dict[int, int], theirs: contextlib.ExitStack) -> Command:
     """The same shell command, with its text in a file if it is too long for an argument."""
     text = encode(command.argv[-1])
@@ -223,15 +221,3 @@ def _shortened(command: Command, fds: Dict[int, int], theirs: contextlib.ExitSta
     fds[FD] = script_file(text)
     theirs.callback(os.close, fds[FD])
     return command._replace(argv=[*command.argv[:-1], SOURCED])
-
-
-def _nothing(theirs: contextlib.ExitStack) -> int:
-    """An input that is at its end."""
-    try:
-        fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        # A root directory may lack it.
-        fd, write_end = os.pipe2(os.O_CLOEXEC)
-        os.close(write_end)
-    theirs.callback(os.close, fd)
-    return fd

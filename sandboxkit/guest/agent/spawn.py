@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import signal
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from .accounts import Account
 from .errors import BAD_REQUEST, NO_SUCH_CWD, OpError
@@ -42,6 +42,7 @@ _PROGRAM_ERRNOS = frozenset(
         errno.ETXTBSY,
     )
 )
+_Action = Tuple[Any, ...]
 _SIGNALS = tuple(
     number for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP)
 )
@@ -68,7 +69,9 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def spawn(server: Server, command: Command, fds: Dict[int, int]) -> int:
+def spawn(
+    server: Server, command: Command, fds: Dict[int, int], terminal: Optional[str] = None
+) -> int:
     """Start it in a session of its own; returns its pid. It is a child: see `Server.on_exit`.
 
     A program that cannot be run is a process that says so on its descriptor 2 and exits with 127
@@ -78,6 +81,7 @@ def spawn(server: Server, command: Command, fds: Dict[int, int]) -> int:
         server: of the agent.
         command: what.
         fds: descriptor there to descriptor here; it has no others.
+        terminal: path of what is to be its session's terminal.
 
     Raises:
         OpError: ``no_such_cwd``, ``no_such_user``; ``bad_request`` if it is more than fits.
@@ -88,6 +92,10 @@ def spawn(server: Server, command: Command, fds: Dict[int, int]) -> int:
         stack.enter_context(server.acting(command.account, real=True))
         stack.enter_context(directory(command.cwd))
         actions = _actions(fds, stack)
+        if terminal is not None:
+            # The first terminal that the leader of a session opens is the session's. The actions
+            # come after the setsid (glibc and musl), and the next one replaces the descriptor.
+            actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
         try:
             return _spawn_program(command, actions)
         except OSError as error:
@@ -102,7 +110,7 @@ def spawn(server: Server, command: Command, fds: Dict[int, int]) -> int:
             return _spawn_complaint(fds.get(2, -1), f"{command.argv[0]}: {message}\n", code)
 
 
-def _spawn_program(command: Command, actions: List[Tuple[int, int, int]]) -> int:
+def _spawn_program(command: Command, actions: List[_Action]) -> int:
     argv = [encode(word) for word in command.argv]
     env = {encode(name): encode(value) for name, value in command.env.items()}
     program = encode(_find(command.argv[0], command.env.get("PATH", "")))
@@ -119,7 +127,7 @@ def _posix_spawn(
     program: bytes,
     argv: List[bytes],
     env: Dict[bytes, bytes],
-    actions: List[Tuple[int, int, int]],
+    actions: List[_Action],
 ) -> int:
     return os.posix_spawn(
         program,
@@ -164,9 +172,9 @@ def _spawn_complaint(stderr: int, message: str, code: int) -> int:
         os._exit(code)
 
 
-def _actions(fds: Dict[int, int], stack: contextlib.ExitStack) -> List[Tuple[int, int, int]]:
+def _actions(fds: Dict[int, int], stack: contextlib.ExitStack) -> List[_Action]:
     """The copying of descriptors, none of which overwrites one still to be copied."""
-    actions = []
+    actions: List[_Action] = []
     for there, here in fds.items():
         source = here
         if here <= max(fds):
