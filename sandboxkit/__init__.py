@@ -64,6 +64,7 @@ from .snapshot import AsyncSnapshot
 from .spec import Resources
 from .sync import Process, Sandbox
 from .sync_parts import Snapshot
+from .transfer import SkippedPath, TransferProgress, TransferSummary
 
 __version__ = "0.1.0"
 
@@ -115,11 +116,14 @@ __all__ = [
     "SandboxInfo",
     "SandboxMetrics",
     "SandboxNotFoundError",
+    "SkippedPath",
     "Snapshot",
     "SnapshotInfo",
     "SnapshotNotFoundError",
     "TemplateNotFoundError",
     "TerminalSize",
+    "TransferProgress",
+    "TransferSummary",
     "TransportError",
     "UnsupportedError",
     "reap",

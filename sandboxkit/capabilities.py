@@ -26,6 +26,7 @@ class Capabilities:
         users: commands may run as another user of the sandbox.
         code: cells of code run in contexts that keep state.
         file_ops: stat, list, mkdir, remove and rename without a command.
+        trees: many files travel at once, with their times, and a large one goes on where it was.
         watch: changes in a directory are told as they happen.
         ports: what listens inside can be connected to, also without a network.
         metrics: what a sandbox uses can be asked for.
@@ -56,6 +57,7 @@ class Capabilities:
     users: bool = False
     code: bool = False
     file_ops: bool = False
+    trees: bool = False
     watch: bool = False
     ports: bool = False
     metrics: bool = False
@@ -98,6 +100,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pause": ("pause", "resume"),
     "ports": ("connect_port",),
     "snapshots": ("snapshot", "list_snapshots", "delete_snapshot"),
+    "trees": ("walk_tree", "stat_many", "digest_many", "read_many", "write_many"),
     "watch": ("watch",),
 }
 """The provider methods behind each capability. `Provider` holds a class to it both ways."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import posixpath
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from .errors import InvalidRequestError, PathNotFoundError
 from .models import FileInfo
@@ -23,7 +21,14 @@ from .provider import (
 )
 from .spec import validate_path
 from .stdin import ByteSource, check_source, chunks
-from .threads import in_thread
+from .transfer import (
+    ProgressCallback,
+    TransferOptions,
+    TransferSummary,
+    Verify,
+    download,
+    upload,
+)
 
 __all__ = ["AsyncFiles"]
 
@@ -212,41 +217,73 @@ class AsyncFiles:
             )
         )
 
-    async def upload(self, source: str | os.PathLike[str], path: str) -> None:
-        """Copy a local file into the sandbox, its permission bits kept.
+    async def upload(
+        self,
+        source: str | os.PathLike[str],
+        path: str,
+        *,
+        exclude: Sequence[str] = (),
+        verify: Verify = "time",
+        progress: ProgressCallback | None = None,
+        user: str | None = None,
+    ) -> TransferSummary:
+        """Copy a local file or directory into the sandbox, at exactly this path.
+
+        What is there already, whole, is not sent again, and a large file that was cut off goes on
+        where it was: after an interruption, call it again. Permission bits, times, empty
+        directories and symbolic links are kept as they are; links are never followed, devices,
+        FIFOs and sockets are left out. What else is in a directory there stays.
+
+        Args:
+            source: a file or directory here; links in it are copied as links.
+            path: what it will be in the sandbox; missing parents are made.
+            exclude: patterns as in a ``.gitignore`` of what to leave out of a directory.
+            verify: ``"time"`` takes a file of the same size and time for the same;
+                ``"checksum"`` compares the content of files of the same size.
+            progress: told how far it has come, at most ten times a second.
+            user: whose files they will be.
 
         Raises:
-            FileNotFoundError: there is no such local file; nothing was sent.
-            IsADirectoryError: it is a directory.
+            FileNotFoundError: there is no such local file (or the built-in that fits).
+            PathIsDirectoryError: a directory is where a file should be.
+            PathPermissionError: the user may not write there.
         """
-        local = Path(source)
-        mode = await in_thread(_readable_mode, local)
-        await self.write(path, local, mode=mode)
+        options = TransferOptions(exclude=exclude, verify=verify, progress=progress, user=user)
+        options.check("upload")
+        place = self._path(path, "upload")
+        return await upload(self._use("upload", "trees"), self._id, source, place, options)
 
-    async def download(self, path: str, target: str | os.PathLike[str]) -> None:
-        """Copy a file out of the sandbox; the local file appears whole or not at all.
+    async def download(
+        self,
+        path: str,
+        target: str | os.PathLike[str],
+        *,
+        exclude: Sequence[str] = (),
+        verify: Verify = "time",
+        progress: ProgressCallback | None = None,
+        user: str | None = None,
+    ) -> TransferSummary:
+        """Copy a file or directory out of the sandbox; as `upload`, the other way round.
+
+        Whatever the sandbox does, nothing outside of `target` is written, no link in it is
+        followed, and no file becomes setuid.
+
+        Args:
+            path: a file or directory in the sandbox.
+            target: what it will be here; a file goes into a directory that is there. Missing
+                parents are made.
+            exclude: patterns as in a ``.gitignore`` of what to leave out of a directory.
+            verify: ``"time"`` takes a file of the same size and time for the same;
+                ``"checksum"`` compares the content of files of the same size.
+            progress: told how far it has come, at most ten times a second.
+            user: who reads them.
 
         Raises:
-            PathNotFoundError: there is no such file in the sandbox.
+            PathNotFoundError: there is nothing at `path`.
+            PathPermissionError: the user may not read something.
+            IsADirectoryError: a directory is where a file should be here.
         """
-        local = Path(target)
-        if await in_thread(local.is_dir):
-            local = local / posixpath.basename(path)
-        number, name = await in_thread(_temporary_beside, local)
-        try:
-            with os.fdopen(number, "wb") as file:
-                async for piece in self.read_stream(path):
-                    await in_thread(file.write, piece)
-            await in_thread(os.replace, name, local)
-        except BaseException:
-            os.unlink(name)
-            raise
-
-
-def _temporary_beside(path: Path) -> tuple[int, str]:
-    return tempfile.mkstemp(dir=path.parent)
-
-
-def _readable_mode(path: Path) -> int:
-    with path.open("rb"):
-        return path.stat().st_mode & 0o777
+        options = TransferOptions(exclude=exclude, verify=verify, progress=progress, user=user)
+        options.check("download")
+        place = self._path(path, "download")
+        return await download(self._use("download", "trees"), self._id, place, target, options)

@@ -10,6 +10,7 @@ from .layers.emulation import EmulatedFiles
 from .layers.errors import LocatedErrors
 from .layers.ownership import OwnershipLayer
 from .layers.retry import RetryLayer
+from .layers.trees import EmulatedTrees
 from .plugins import load_provider
 from .provider import Provider
 from .resolve import Target
@@ -22,6 +23,8 @@ def layered(provider: Provider) -> Provider:
     served: Provider = RetryLayer(provider)
     if served.capabilities.commands and not served.capabilities.file_ops:
         served = EmulatedFiles(served)
+    if served.capabilities.file_ops and not served.capabilities.trees:
+        served = EmulatedTrees(served)
     return LocatedErrors(OwnershipLayer(served))
 
 

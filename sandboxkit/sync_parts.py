@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from .models import ContextInfo, FileInfo, SnapshotInfo, SnapshotKind
 from .portal import call, in_caller, iterate
 from .snapshot import AsyncSnapshot
 from .stdin import ByteSource
+from .transfer import ProgressCallback, TransferSummary, Verify
 
 __all__ = ["Contexts", "Files", "Snapshot", "documented_by", "off_loop"]
 
@@ -102,11 +103,45 @@ class Files:
     def rename(self, path: str, target: str, *, user: str | None = None) -> None:
         call(self._files.rename, path, target, user=user)
 
-    def upload(self, source: str | os.PathLike[str], path: str) -> None:
-        call(self._files.upload, source, path)
+    def upload(
+        self,
+        source: str | os.PathLike[str],
+        path: str,
+        *,
+        exclude: Sequence[str] = (),
+        verify: Verify = "time",
+        progress: ProgressCallback | None = None,
+        user: str | None = None,
+    ) -> TransferSummary:
+        return call(
+            self._files.upload,
+            source,
+            path,
+            exclude=exclude,
+            verify=verify,
+            progress=off_loop(progress),
+            user=user,
+        )
 
-    def download(self, path: str, target: str | os.PathLike[str]) -> None:
-        call(self._files.download, path, target)
+    def download(
+        self,
+        path: str,
+        target: str | os.PathLike[str],
+        *,
+        exclude: Sequence[str] = (),
+        verify: Verify = "time",
+        progress: ProgressCallback | None = None,
+        user: str | None = None,
+    ) -> TransferSummary:
+        return call(
+            self._files.download,
+            path,
+            target,
+            exclude=exclude,
+            verify=verify,
+            progress=off_loop(progress),
+            user=user,
+        )
 
 
 @documented_by(AsyncContexts)

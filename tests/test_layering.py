@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("capabilities", "models", "spec"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
-    ("requests", "resolve", "runtime", "terminals"),
+    ("requests", "resolve", "runtime", "terminals", "transfer"),
     ("cells", "contexts", "creation", "files", "listing", "process", "snapshot"),
     ("sandbox",),
     ("oneshot", "portal", "sync", "sync_parts"),

@@ -28,6 +28,10 @@ class Inbox(Generic[T]):
         self._closed = False
         self._error: SandboxError | None = None
 
+    def __len__(self) -> int:
+        """How many items can be had without waiting."""
+        return len(self._items)
+
     def put(self, item: T) -> None:
         """Add an item; ignored once closed."""
         if self._closed:

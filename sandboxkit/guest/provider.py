@@ -1,8 +1,8 @@
 """A provider that offers a machine and a byte stream to the guest in it; the guest does the rest.
 
 A subclass says how to `boot`, `dial`, `destroy`, `find` and `list`. It declares the capabilities
-``attach``, ``code``, ``file_ops``, ``lifetime_update`` and ``terminals``, which come with the
-guest.
+``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``terminals`` and ``trees``, which come with
+the guest.
 """
 
 # ruff: noqa: D102 - what a method of the base class does is said there
@@ -26,23 +26,31 @@ from ..provider import (
     ContextRequest,
     CreateContextRequest,
     CreateRequest,
+    DigestManyRequest,
     KillRequest,
     LifetimeRequest,
     ListFilesRequest,
     MkdirRequest,
+    NotStored,
     PathRequest,
     ProcessStream,
     Provider,
     ProviderSettings,
     ReadFileRequest,
+    ReadManyRequest,
     RemoveRequest,
     RenameRequest,
     RunCodeRequest,
     SandboxRequest,
     StartRequest,
+    StatManyRequest,
+    TreeEntry,
+    TreePart,
+    WalkTreeRequest,
     WriteFileRequest,
+    WriteManyRequest,
 )
-from . import files, records
+from . import files, records, trees
 from .client import GuestClient
 from .code import GuestCode
 from .connection import GuestConnection
@@ -200,6 +208,33 @@ class GuestProvider(Provider, abstract=True):
 
     async def rename(self, request: RenameRequest) -> None:
         await self._on_path("rename", request, target=request.target)
+
+    # -- trees --------------------------------------------------------------------------------
+
+    async def walk_tree(self, request: WalkTreeRequest) -> AsyncIterator[Sequence[TreeEntry]]:
+        client = self.client(request.sandbox_id)
+        async with contextlib.aclosing(trees.walk_tree(client, request)) as batches:
+            while (batch := await self._do("walk_tree", client, anext(batches, None))) is not None:
+                yield batch
+
+    async def stat_many(self, request: StatManyRequest) -> Sequence[TreeEntry | None]:
+        client = self.client(request.sandbox_id)
+        return await self._do("stat_many", client, trees.stat_many(client, request))
+
+    async def digest_many(self, request: DigestManyRequest) -> Sequence[str | None]:
+        client = self.client(request.sandbox_id)
+        return await self._do("digest_many", client, trees.digest_many(client, request))
+
+    async def read_many(self, request: ReadManyRequest) -> AsyncIterator[Sequence[TreePart]]:
+        client = self.client(request.sandbox_id)
+        async with contextlib.aclosing(trees.read_many(client, request)) as batches:
+            while (batch := await self._do("read_many", client, anext(batches, None))) is not None:
+                yield batch
+
+    async def write_many(self, request: WriteManyRequest) -> Sequence[NotStored]:
+        client = self.client(request.sandbox_id)
+        await self._do("write_many", client, trees.write_many(client, request))
+        return ()
 
     # -- code ---------------------------------------------------------------------------------
 

@@ -12,18 +12,21 @@ from ..provider import (
     ContextRequest,
     CreateContextRequest,
     CreateRequest,
+    DigestManyRequest,
     ForkRequest,
     KillRequest,
     LifetimeRequest,
     ListFilesRequest,
     ListRequest,
     MkdirRequest,
+    NotStored,
     PathRequest,
     PauseRequest,
     PortStream,
     ProcessStream,
     Provider,
     ReadFileRequest,
+    ReadManyRequest,
     RemoveRequest,
     RenameRequest,
     ResumeRequest,
@@ -33,9 +36,14 @@ from ..provider import (
     SnapshotListRequest,
     SnapshotRequest,
     StartRequest,
+    StatManyRequest,
+    TreeEntry,
+    TreePart,
+    WalkTreeRequest,
     WatchRequest,
     WatchStream,
     WriteFileRequest,
+    WriteManyRequest,
 )
 
 __all__ = ["Layer"]
@@ -123,6 +131,26 @@ class Layer(Provider, abstract=True):
     async def rename(self, request: RenameRequest) -> None:
         """Pass on."""
         await self.inner.rename(request)
+
+    def walk_tree(self, request: WalkTreeRequest) -> AsyncIterator[Sequence[TreeEntry]]:
+        """Pass on."""
+        return self.inner.walk_tree(request)
+
+    async def stat_many(self, request: StatManyRequest) -> Sequence[TreeEntry | None]:
+        """Pass on."""
+        return await self.inner.stat_many(request)
+
+    async def digest_many(self, request: DigestManyRequest) -> Sequence[str | None]:
+        """Pass on."""
+        return await self.inner.digest_many(request)
+
+    def read_many(self, request: ReadManyRequest) -> AsyncIterator[Sequence[TreePart]]:
+        """Pass on."""
+        return self.inner.read_many(request)
+
+    async def write_many(self, request: WriteManyRequest) -> Sequence[NotStored]:
+        """Pass on."""
+        return await self.inner.write_many(request)
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         """Pass on."""

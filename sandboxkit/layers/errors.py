@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ..errors import SandboxError
 from ..models import SandboxInfo, SnapshotInfo
-from ..provider import ListRequest, ReadFileRequest, SnapshotListRequest
+from ..provider import (
+    ListRequest,
+    ReadFileRequest,
+    ReadManyRequest,
+    SnapshotListRequest,
+    TreeEntry,
+    TreePart,
+    WalkTreeRequest,
+)
 from .base import Layer
 
 __all__ = ["LocatedErrors"]
@@ -29,6 +37,14 @@ class LocatedErrors(Layer):
     def list_snapshots(self, request: SnapshotListRequest) -> AsyncIterator[SnapshotInfo]:
         """List."""
         return self._iterated("snapshots", request, self.inner.list_snapshots(request))
+
+    def walk_tree(self, request: WalkTreeRequest) -> AsyncIterator[Sequence[TreeEntry]]:
+        """Walk."""
+        return self._iterated("download", request, self.inner.walk_tree(request))
+
+    def read_many(self, request: ReadManyRequest) -> AsyncIterator[Sequence[TreePart]]:
+        """Read."""
+        return self._iterated("download", request, self.inner.read_many(request))
 
     async def _iterated(self, op: str, request: Any, source: AsyncIterator[T]) -> AsyncIterator[T]:
         try:
@@ -63,6 +79,7 @@ _OPS = {
     "create": "create",
     "create_context": "contexts.create",
     "delete_snapshot": "delete_snapshot",
+    "digest_many": "transfer",
     "fork": "fork",
     "kill": "kill",
     "list_contexts": "contexts.list",
@@ -81,8 +98,10 @@ _OPS = {
     "snapshot": "snapshot",
     "start": "start",
     "stat": "stat",
+    "stat_many": "transfer",
     "watch": "watch",
     "write_file": "write",
+    "write_many": "upload",
 }
 for _method, _op in _OPS.items():
     setattr(LocatedErrors, _method, _located(_method, _op))

@@ -57,6 +57,20 @@ from .processes import (
     StartRequest,
 )
 from .snapshots import SnapshotIdRequest, SnapshotListRequest, SnapshotRequest
+from .trees import (
+    DigestManyRequest,
+    DigestWanted,
+    FileWanted,
+    NotStored,
+    ReadManyRequest,
+    StatManyRequest,
+    TreeBegin,
+    TreeEnd,
+    TreeEntry,
+    TreePart,
+    WalkTreeRequest,
+    WriteManyRequest,
+)
 
 __all__ = [
     "KILL_GRACE",
@@ -72,7 +86,10 @@ __all__ = [
     "ContextRequest",
     "CreateContextRequest",
     "CreateRequest",
+    "DigestManyRequest",
+    "DigestWanted",
     "Exited",
+    "FileWanted",
     "ForkRequest",
     "Gap",
     "HostMount",
@@ -81,6 +98,7 @@ __all__ = [
     "ListFilesRequest",
     "ListRequest",
     "MkdirRequest",
+    "NotStored",
     "PathRequest",
     "PauseRequest",
     "PortStream",
@@ -89,6 +107,7 @@ __all__ = [
     "Provider",
     "ProviderSettings",
     "ReadFileRequest",
+    "ReadManyRequest",
     "RemoveRequest",
     "RenameRequest",
     "ResumeRequest",
@@ -98,7 +117,14 @@ __all__ = [
     "SnapshotListRequest",
     "SnapshotRequest",
     "StartRequest",
+    "StatManyRequest",
+    "TreeBegin",
+    "TreeEnd",
+    "TreeEntry",
+    "TreePart",
+    "WalkTreeRequest",
     "WatchRequest",
     "WatchStream",
     "WriteFileRequest",
+    "WriteManyRequest",
 ]

@@ -42,6 +42,16 @@ from .lifecycle import (
 from .ports import ConnectPortRequest, PortStream
 from .processes import AttachRequest, ProcessStream, StartRequest
 from .snapshots import SnapshotIdRequest, SnapshotListRequest, SnapshotRequest
+from .trees import (
+    DigestManyRequest,
+    NotStored,
+    ReadManyRequest,
+    StatManyRequest,
+    TreeEntry,
+    TreePart,
+    WalkTreeRequest,
+    WriteManyRequest,
+)
 
 __all__ = ["Provider"]
 
@@ -163,6 +173,39 @@ class Provider(ABC):
     async def rename(self, request: RenameRequest) -> None:
         """Rename a file or directory."""
         raise self._undeclared("file_ops")
+
+    def walk_tree(self, request: WalkTreeRequest) -> AsyncIterator[Sequence[TreeEntry]]:
+        """All in a directory, by the batch, however much it is.
+
+        What cannot be read carries the reason; errors of the top are raised.
+        """
+        raise self._undeclared("trees")
+
+    async def stat_many(self, request: StatManyRequest) -> Sequence[TreeEntry | None]:
+        """What is there, in the order of the names; ``None`` for nothing.
+
+        Where there is only a part of a file that has not come whole, the type is ``other``.
+        """
+        raise self._undeclared("trees")
+
+    async def digest_many(self, request: DigestManyRequest) -> Sequence[str | None]:
+        """SHA-256 checksums, in order, as hexadecimal digits.
+
+        ``None`` for what is not there, is shorter, or cannot be read.
+        """
+        raise self._undeclared("trees")
+
+    def read_many(self, request: ReadManyRequest) -> AsyncIterator[Sequence[TreePart]]:
+        """The parts of the files that were asked for, in order, by the batch."""
+        raise self._undeclared("trees")
+
+    async def write_many(self, request: WriteManyRequest) -> Sequence[NotStored]:
+        """Store what comes; raises at the first thing that the system refuses.
+
+        Returns:
+            What this provider has no means to store.
+        """
+        raise self._undeclared("trees")
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         """Change when the sandbox ends."""

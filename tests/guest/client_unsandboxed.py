@@ -42,6 +42,7 @@ class UnsandboxedGuestProvider(GuestProvider):
         terminals=True,
         code=True,
         file_ops=True,
+        trees=True,
         lifetime_update=True,
         languages=frozenset({"python"}),
     )

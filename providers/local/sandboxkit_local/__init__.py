@@ -21,6 +21,7 @@ CAPABILITIES = Capabilities(
     users=True,
     code=True,
     file_ops=True,
+    trees=True,
     lifetime_update=True,
     snapshots=True,
     network_none=True,

@@ -44,6 +44,10 @@ class Walk:
         """
         raise NotImplementedError
 
+    def outcome(self) -> Dict[str, Any]:
+        """What the RESULT says when all is done."""
+        return {}
+
     def _on_writable(self) -> None:
         if self._waits:
             self._waits = False
@@ -65,7 +69,7 @@ class Walk:
         if more:
             self._loop.call_soon(self._go_on)
         else:
-            self.stream.result({})
+            self.stream.result(self.outcome())
 
 
 class Listing(Walk):

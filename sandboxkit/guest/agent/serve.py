@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import Iterable, Optional
 
-from . import contexts, files, processes, spawn
+from . import contexts, files, processes, spawn, trees
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -48,6 +48,7 @@ def serve(
     server = Server(loop, config)
     table = processes.install(server)
     files.install(server)
+    trees.install(server)
     contexts.install(server)
     server.add_op("ping", _ping)
 
