@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .errors import InvalidRequestError, SandboxError, SnapshotNotFoundError
@@ -25,6 +26,8 @@ from .resolve import (
 from .runtime import Lease, acquire
 from .spec import SandboxSpec
 from .stdin import chunks
+from .threads import in_thread
+from .transfer import TransferOptions, upload
 
 __all__ = ["create", "plan", "spec_and_target"]
 
@@ -140,6 +143,9 @@ async def _prepare(provider: Provider, info: SandboxInfo, spec: SandboxSpec) -> 
     try:
         for path, content in spec.files.items():
             absolute = path if path.startswith("/") else f"{info.workdir.rstrip('/')}/{path}"
+            if isinstance(content, Path) and await in_thread(content.is_dir):
+                await upload(provider, info.id, content, absolute, TransferOptions())
+                continue
             await provider.write_file(
                 WriteFileRequest(sandbox_id=info.id, path=absolute, data=chunks(content))
             )

@@ -74,7 +74,8 @@ class SandboxSpec(_Model):
         network: what it may reach.
         ports: ports to be reachable from outside.
         mounts: host directories to show inside.
-        files: written before `create` returns: path to content, or to a local file's `Path`.
+        files: written before `create` returns: path to content, or to the `Path` of a local file or
+            directory.
         session: names a group of sandboxes; the process's own if ``None``.
         keep_on_error: do not kill a sandbox whose preparation failed.
         best_effort: go without conveniences and limits that the provider lacks.

@@ -1,8 +1,8 @@
 """A provider that offers a machine and a byte stream to the guest in it; the guest does the rest.
 
 A subclass says how to `boot`, `dial`, `destroy`, `find` and `list`. It declares the capabilities
-``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``terminals`` and ``trees``, which come with
-the guest.
+``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``terminals`` and ``trees``, which come
+with the guest.
 """
 
 # ruff: noqa: D102 - what a method of the base class does is said there

@@ -115,6 +115,8 @@ class _Copying:
     async def batch(self, entries: Sequence[TreeEntry]) -> None:
         """Copy these."""
         wanted = [self._kept(entry) for entry in entries if self._can_be_copied(entry)]
+        if not wanted:
+            return
         coming = [entry for entry in wanted if not entry.leaving]
         there = await self._target.stat([self._rename(entry.name) for entry in coming])
         work = await self._work(coming, there)
@@ -159,7 +161,7 @@ class _Copying:
                     work.before.append(entry)
             elif found is None:
                 work.files.append(FileWanted(entry.name))
-            elif _same(entry, found) and self._verify == "time":
+            elif self._same(entry, found) and self._verify == "time":
                 self._is_there(entry, found, work)
             elif question := self._question(entry, found):
                 questions.append((entry, found, question))
@@ -175,10 +177,19 @@ class _Copying:
                 errno.EISDIR, self._rename(entry.name), os.strerror(errno.EISDIR)
             )
 
+    def _same(self, entry: TreeEntry, found: TreeEntry) -> bool:
+        is_file = found.type == "file" and found.size == entry.size
+        return is_file and self._same_time(entry, found)
+
+    def _same_time(self, entry: TreeEntry, found: TreeEntry) -> bool:
+        """Whether the times are the same, as far as both sides know them."""
+        unit = max(self._source.time_unit, self._target.time_unit)
+        return entry.mtime_ns // unit == found.mtime_ns // unit
+
     def _is_there(self, entry: TreeEntry, found: TreeEntry, work: _Work) -> None:
         self._meter.there(entry.size)
         self._meter.stored(entry)
-        if entry.mode != found.mode or not _same_time(entry, found):
+        if entry.mode != found.mode or not self._same_time(entry, found):
             renamed = entry._replace(name=self._rename(entry.name), leaving=True)
             work.after.append(renamed)
 
@@ -244,15 +255,3 @@ class _Copying:
             return None
         self._meter.stored(entry._replace(size=self._size))
         return TreeEnd(self._rename(end.name))
-
-
-def _same(entry: TreeEntry, found: TreeEntry) -> bool:
-    return found.type == "file" and found.size == entry.size and _same_time(entry, found)
-
-
-def _same_time(entry: TreeEntry, found: TreeEntry) -> bool:
-    """Whether the times are the same, as far as both sides know them."""
-    for unit in (10**9, 10**3):
-        if entry.mtime_ns % unit == 0 or found.mtime_ns % unit == 0:
-            return entry.mtime_ns // unit == found.mtime_ns // unit
-    return entry.mtime_ns == found.mtime_ns

@@ -51,6 +51,8 @@ class LocalSide:
         top: its directory; to be written it need not be there.
     """
 
+    time_unit = 1
+
     def __init__(self, top: str) -> None:
         self._name = top
         self._top = os.fsencode(top)

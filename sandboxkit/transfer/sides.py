@@ -31,7 +31,13 @@ MAX_ENTRIES = 10_000_000
 
 
 class Side(Protocol):
-    """A tree of directories; see the requests of the same names in `sandboxkit.provider`."""
+    """A tree of directories; see the requests of the same names in `sandboxkit.provider`.
+
+    Attributes:
+        time_unit: nanoseconds; how well times are kept.
+    """
+
+    time_unit: int
 
     def walk(self, excludes: Excludes) -> AsyncIterator[Sequence[TreeEntry]]:
         """All in it, but for what is left out."""
@@ -72,6 +78,8 @@ class RemoteSide:
 
     def __init__(self, provider: Provider, sandbox_id: str, path: str, user: str | None) -> None:
         self._provider = provider
+        emulated = "trees" in getattr(provider, "emulated", frozenset())
+        self.time_unit = 10**9 if emulated else 1
         self._path = path
         self._common: dict[str, Any] = {"sandbox_id": sandbox_id, "path": path, "user": user}
 

@@ -290,7 +290,7 @@ def test_cp_both_ways(cli: Command, address: str, tmp_path: Path) -> None:
     (tmp_path / "in.bin").write_bytes(content)
     assert cli("cp", "in.bin", f"{address}:deep/there.bin").status == 0
     assert Sandbox.connect(address).files.read_bytes("/home/user/deep/there.bin") == content
-    assert cli("cp", f"{address}:deep/there.bin", "out.bin", "--json").json == {"files": 1}
+    assert cli("cp", f"{address}:deep/there.bin", "out.bin", "--json").json["files_sent"] == 1
     assert (tmp_path / "out.bin").read_bytes() == content
     assert cli("cp", "in.bin", f"{address}:deep").status == 0
     assert Sandbox.connect(address).files.read_bytes("deep/in.bin") == content
@@ -309,13 +309,37 @@ def test_cp_directories(cli: Command, address: str, tmp_path: Path) -> None:
     (tmp_path / "tree" / "a.txt").write_text("a")
     (tmp_path / "tree" / "sub" / "b.txt").write_text("b")
     (tmp_path / "tree" / "link").symlink_to("/etc/passwd")
-    assert cli("cp", "tree", f"{address}:copy", "--json").json == {"files": 2}
+    told = cli("cp", "tree", f"{address}:copy", "--json").json
+    assert (told["files"], told["directories"]) == (2, 1)
+    assert told["skipped"] == [{"path": "link", "reason": "links cannot be made here"}]
+    assert "left out 'link'" in cli("cp", "tree", f"{address}:copy").err
     assert cli("cp", f"{address}:copy", "back").status == 0
     found = {
         path.relative_to(tmp_path / "back"): path.is_file()
         for path in (tmp_path / "back").rglob("*")
     }
     assert found == {Path("a.txt"): True, Path("sub"): False, Path("sub/b.txt"): True}
+
+
+def test_cp_of_a_directory_goes_where_it_says(cli: Command, address: str, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_text("a")
+    (tmp_path / "tree" / "b.pyc").write_text("b")
+    files = Sandbox.connect(address).files
+    for _ in range(2):  # the same again does not go one level deeper
+        assert cli("cp", "tree", f"{address}:copy").status == 0
+        assert cli("cp", "tree", f"{address}:into/", "--exclude", "*.pyc").status == 0
+        assert cli("cp", "tree/.", f"{address}:").status == 0
+        assert cli("cp", f"{address}:copy", "back").status == 0
+        assert cli("cp", f"{address}:copy", "back/inside/", "--checksum").status == 0
+        assert cli("cp", f"{address}:copy", ".").status == 0
+    listed = [one.path.removeprefix("/home/user/") for one in files.list(".", depth=9)]
+    trees = ("copy", "copy/a", "copy/b.pyc", "into", "into/tree", "into/tree/a")
+    assert listed == [*trees, "tree", "tree/a", "tree/b.pyc"]
+    assert sorted(path.name for path in (tmp_path / "back").iterdir()) == ["a", "b.pyc", "inside"]
+    assert (tmp_path / "back" / "inside" / "copy" / "a").exists()
+    assert (tmp_path / "copy" / "a").exists()
+    assert cli("cp", "tree", f"{address}:x", "--exclude", "\\").status == 1
 
 
 def test_cp_standard_streams(cli: Command, address: str, monkeypatch: pytest.MonkeyPatch) -> None:

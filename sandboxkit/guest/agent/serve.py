@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import Iterable, Optional
 
-from . import contexts, files, processes, spawn, trees
+from . import contexts, files, filetrees, processes, spawn
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -48,7 +48,7 @@ def serve(
     server = Server(loop, config)
     table = processes.install(server)
     files.install(server)
-    trees.install(server)
+    filetrees.install(server)
     contexts.install(server)
     server.add_op("ping", _ping)
 
