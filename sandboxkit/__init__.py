@@ -56,6 +56,7 @@ from .models import (
     SnapshotInfo,
     TerminalSize,
 )
+from .mounts import Mount
 from .oneshot import reap, run, run_code
 from .plan import Plan, PlanItem
 from .process import AsyncProcess
@@ -93,6 +94,7 @@ __all__ = [
     "FileInfo",
     "InvalidRequestError",
     "Logs",
+    "Mount",
     "NotFoundError",
     "OutputChunk",
     "PathExistsError",

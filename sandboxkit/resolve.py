@@ -10,7 +10,7 @@ from .config import AUTO, Config, ResolvedProfile, load_config
 from .errors import ConfigError, InvalidRequestError
 from .models import SnapshotInfo
 from .plugins import auto_provider
-from .provider import CreateRequest
+from .provider import CreateRequest, HostMount
 from .spec import SandboxSpec
 
 __all__ = ["UNSET", "Target", "Unset", "create_request", "split_address", "target", "target_for"]
@@ -131,6 +131,10 @@ def create_request(target: Target, spec: SandboxSpec, snapshot_id: str | None) -
         memory=resources.memory,
         disk=resources.disk,
         pids=resources.pids,
+        mounts=tuple(
+            HostMount(source=one.source, target=one.target, read_only=one.read_only)
+            for one in spec.mounts
+        ),
         network=spec.network,
         best_effort=spec.best_effort,
         options=options,

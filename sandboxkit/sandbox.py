@@ -35,6 +35,7 @@ from .models import (
     SnapshotKind,
     TerminalSize,
 )
+from .mounts import Mount
 from .output import Callback
 from .plan import Plan
 from .process import AsyncProcess
@@ -146,7 +147,7 @@ class AsyncSandbox:
         resources: Resources | Mapping[str, Any] | None = None,
         network: NetworkPolicy | Sequence[str] | None = None,
         ports: Sequence[int] | None = None,
-        mounts: Sequence[Any] | None = None,
+        mounts: Sequence[str | Mount | Mapping[str, Any]] | None = None,
         files: Mapping[str, Any] | None = None,
         session: str | None = None,
         keep_on_error: bool = False,
@@ -172,7 +173,8 @@ class AsyncSandbox:
             resources: limits, such as ``Resources(cpu=2, memory="2GiB")``.
             network: ``"none"`` (the default), ``"full"``, or hosts and networks it may reach.
             ports: ports to be reachable from outside.
-            mounts: host directories to show inside.
+            mounts: host directories to show inside: ``"SRC:DST"``, read-only, ``"SRC:DST:rw"``, or
+                `Mount` objects.
             files: written before this returns: path to content or to a local file's `Path`.
             session: a label shared with other sandboxes; the process's own by default.
             keep_on_error: do not kill a sandbox whose preparation failed.

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from .errors import InvalidRequestError
+from .mounts import Mount, mounts_from
 from .units import parse_duration, parse_size
 
 __all__ = ["NetworkPolicy", "Resources", "SandboxSpec", "validate_path", "worded"]
@@ -73,7 +74,7 @@ class SandboxSpec(_Model):
         resources: limits.
         network: what it may reach.
         ports: ports to be reachable from outside.
-        mounts: host directories to show inside.
+        mounts: host directories to show inside, read-only unless they say otherwise.
         files: written before `create` returns: path to content, or to the `Path` of a local file or
             directory.
         session: names a group of sandboxes; the process's own if ``None``.
@@ -96,7 +97,7 @@ class SandboxSpec(_Model):
     resources: Resources = Resources()
     network: Annotated[NetworkPolicy, BeforeValidator(_names)] = "none"
     ports: Annotated[tuple[int, ...], BeforeValidator(_names)] = ()
-    mounts: Annotated[tuple[Any, ...], BeforeValidator(_names)] = ()
+    mounts: Annotated[tuple[InstanceOf[Mount], ...], BeforeValidator(mounts_from)] = ()
     files: Mapping[str, str | bytes | Path] = Field(default_factory=dict)
     session: str | None = None
     keep_on_error: bool = False

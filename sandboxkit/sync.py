@@ -22,6 +22,7 @@ from .models import (
     SnapshotKind,
     TerminalSize,
 )
+from .mounts import Mount
 from .output import Callback
 from .plan import Plan
 from .portal import call, iterate
@@ -114,7 +115,7 @@ class Sandbox:
         resources: Resources | Mapping[str, Any] | None = None,
         network: NetworkPolicy | Sequence[str] | None = None,
         ports: Sequence[int] | None = None,
-        mounts: Sequence[Any] | None = None,
+        mounts: Sequence[str | Mount | Mapping[str, Any]] | None = None,
         files: Mapping[str, Any] | None = None,
         session: str | None = None,
         keep_on_error: bool = False,

@@ -19,7 +19,7 @@ CORE = ROOT / "sandboxkit"
 # Each row may import the rows above it and what stands in its own row.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "threads", "units"),
-    ("capabilities", "models", "spec"),
+    ("capabilities", "models", "mounts", "spec"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
     ("requests", "resolve", "runtime", "terminals", "transfer"),

@@ -84,6 +84,13 @@ _CREATE = (
         metavar="COUNT",
         help="Limit on processes and threads.",
     ),
+    click.option(
+        "--mount",
+        "mounts",
+        metavar="SRC:DST[:rw]",
+        multiple=True,
+        help="Show a directory of this machine inside, read-only unless it ends in :rw.",
+    ),
     click.option("--session", metavar="NAME", help="Group it with others."),
     click.option("--best-effort", is_flag=True, help="Go without limits the provider lacks."),
 )
@@ -114,12 +121,13 @@ def sandbox_arguments(given: dict[str, Any]) -> dict[str, Any]:
     values = {name: given.pop(name) for name in _PLAIN}
     values["env"] = environment(given.pop("env"))
     values["metadata"] = dict(_pair(text, "--metadata") for text in given.pop("metadata"))
+    values["mounts"] = list(given.pop("mounts"))
     values["network"] = _network(given.pop("network"))
     values["resources"] = {
         name: limit for name in _LIMITS if (limit := given.pop(name)) is not None
     }
     values["profile"] = given.pop("profile")
-    kept = {name: value for name, value in values.items() if value not in (None, False, {})}
+    kept = {name: value for name, value in values.items() if value not in (None, False, {}, [])}
     if kept.get("lifetime") == "never":
         kept["lifetime"] = None
     return kept

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandboxkit.errors import ConfigError
+from sandboxkit.errors import ConfigError, InvalidRequestError
+from sandboxkit.mounts import anchored
 
 from .schema import FILE_KEYS, ProfileFields, TemplateFields, check, nearest, suggestion
 from .secret import mark_secrets
@@ -181,8 +182,17 @@ def _profile(table: dict[str, Any], path: Path, where: str) -> dict[str, Any]:
     fields = check(ProfileFields, known, where)
     if "env" in fields:
         fields["env"] = mark_secrets(fields["env"], path.parent)
+    if "mounts" in fields:
+        fields["mounts"] = [_mount(one, path.parent, where) for one in fields["mounts"] or ()]
     settings = {key: value for key, value in table.items() if key not in known}
     return fields | {key: mark_secrets(value, path.parent) for key, value in settings.items()}
+
+
+def _mount(written: object, folder: Path, where: str) -> dict[str, Any]:
+    try:
+        return anchored(written, folder)
+    except InvalidRequestError as error:
+        raise ConfigError(f"{where}: mounts: {error.message}") from None
 
 
 def _template(table: dict[str, Any], _: Path, where: str) -> dict[str, Any]:

@@ -89,6 +89,14 @@ class ResourceFields(_Strict):
     pids: Annotated[int, Field(gt=0)] | None = None
 
 
+class MountFields(_Strict):
+    """A host directory shown inside."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
 class CreateFields(_Strict):
     """The arguments of `create` that a profile or ``SANDBOXKIT_<FIELD>`` may preset.
 
@@ -103,6 +111,7 @@ class CreateFields(_Strict):
     on_timeout: Literal["kill", "pause"] | None = None
     resources: ResourceFields | None = None
     network: Literal["none", "full"] | list[str] | None = None
+    mounts: list[str | MountFields] | None = None
     env: dict[str, str] = {}
     metadata: dict[str, str] = {}
     user: str | None = None

@@ -22,6 +22,7 @@ CAPABILITIES = Capabilities(
     code=True,
     file_ops=True,
     trees=True,
+    mounts=True,
     lifetime_update=True,
     snapshots=True,
     network_none=True,

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -179,6 +179,7 @@ class LocalProvider(GuestProvider):
             "pids": request.pids or limits.DEFAULT_PIDS,
             "disk": request.disk or limits.default_disk(bounds.get("memory")),
             "hostname": None,
+            "mounts": [asdict(mount) for mount in request.mounts],
             "info": {
                 "labels": dict(request.labels),
                 "metadata": dict(request.metadata),

@@ -72,7 +72,7 @@ async def _run(paths: Paths, ready_fd: int, idle: float) -> None:
             "this process has no id but the host's root, which no sandbox may have",
             hint=f"run as another user, {needs.INSTEAD}",
         )
-    service = Service(ids, cgroups, snapshots, Zygotes(ids, f"sandboxkit-zygote-{paths.digest}"))
+    service = Service(ids, cgroups, snapshots, Zygotes(ids, paths.digest))
     paths.socket.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(paths.socket))

@@ -23,6 +23,7 @@ from sandboxkit_local.jail.cgroup import Cgroups, Limits
 from sandboxkit_local.jail.idmap import IdMap
 from sandboxkit_local.peer import Peer
 
+from . import mounting
 from .registry import Registry, Sandbox
 from .slots import Slots
 from .snapshots import VERDICT, SnapshotStore
@@ -57,6 +58,7 @@ class Service:
         self.snapshots = snapshots
         self.zygotes = zygotes
         self._cgroups = cgroups
+        self._ids = ids
         self._slots = Slots(ids.slots)
 
     # -- making -------------------------------------------------------------------------------
@@ -84,13 +86,18 @@ class Service:
                 message["agent"] |= {"path": template["path"], "python": template["executable"]}
             archive = self.snapshots.open(message["snapshot"])
         try:
+            mounting.check(message["mounts"], template)
             zygote = await self.zygotes.get(template)
             sandbox = self._begin(message, template, zygote)
+            trees: list[int] = []
             try:
-                connection = await self._make(sandbox, message, limits, archive)
+                trees = await self._mounts(sandbox, message)
+                connection = await self._make(sandbox, message, limits, archive, trees)
             except BaseException:
                 await self._undo(sandbox)
                 raise
+            finally:
+                wire.close_all(trees)
         finally:
             if archive is not None:
                 os.close(archive)
@@ -135,10 +142,16 @@ class Service:
         return sandbox
 
     async def _make(
-        self, sandbox: Sandbox, message: dict[str, Any], limits: Limits, archive: int | None
+        self,
+        sandbox: Sandbox,
+        message: dict[str, Any],
+        limits: Limits,
+        archive: int | None,
+        trees: list[int],
     ) -> socket.socket:
         control, guest_control = wire.pair()
         connection, guest_connection = socket.socketpair()
+        agent, targets = message["agent"], [mount["target"] for mount in message["mounts"]]
         sandbox.control = Peer(
             control,
             lambda said, fds: self._guest_said(sandbox, said, fds),
@@ -162,12 +175,14 @@ class Service:
                 "hostname": message["hostname"] or sandbox.id,
                 "disk": message["disk"],
                 "pids": message["pids"],
-                "agent": message["agent"],
-                "fds": [role for role, _ in roles],
+                "agent": agent,
+                "mounts": targets,
+                "own": agent["uid"] if targets else None,
+                "fds": [role for role, _ in roles] + ["mount"] * len(trees),
             }
             sandbox.zygote.spawn(
                 order,
-                [fd for _, fd in roles],
+                [*(fd for _, fd in roles), *trees],
                 lambda said, fds: self._zygote_said(sandbox, said, fds),
             )
         except (OSError, wire.Garbage) as error:
@@ -188,6 +203,12 @@ class Service:
             raise
         self._guard(sandbox)
         return connection
+
+    async def _mounts(self, sandbox: Sandbox, message: dict[str, Any]) -> list[int]:
+        if not message["mounts"]:
+            return []
+        owners = mounting.stand_in(self._ids, sandbox.slot, message["agent"])
+        return await mounting.detached(message["mounts"], owners, self.zygotes.digest)
 
     def _enforced(self, limits: Limits) -> Limits:
         within = {name: getattr(limits, name) for name in limits.controllers()}

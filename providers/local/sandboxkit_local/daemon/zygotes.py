@@ -170,12 +170,15 @@ class Zygotes:
 
     Args:
         ids: the ids they may use.
-        title: what lists of processes show for them and for every sandbox's first process.
+        digest: tells this daemon's processes from another's in lists of processes.
+
+    Attributes:
+        digest: as given.
     """
 
-    def __init__(self, ids: IdMap, title: str) -> None:
+    def __init__(self, ids: IdMap, digest: str) -> None:
         self._ids = ids
-        self._title = title
+        self.digest = digest
         self._by_template: dict[str, asyncio.Task[Zygote]] = {}
 
     async def get(self, template: dict[str, Any]) -> Zygote:
@@ -205,7 +208,7 @@ class Zygotes:
                 # From this thread, the main one: the death signal follows the thread that forks.
                 process = bootstrap.popen(
                     template["executable"],
-                    self._title,
+                    f"sandboxkit-zygote-{self.digest}",
                     "sandboxkit_local.zygote.launcher",
                     theirs.fileno(),
                     os.getpid(),
@@ -237,15 +240,17 @@ def _failed(task: asyncio.Task[Zygote]) -> bool:
 
 
 async def _write_maps(pid: int, ids: IdMap) -> None:
+    uids, gids = ids.outer()
     if ids.kind == "subordinate" and os.getuid() != 0:
-        await _run_helper("newuidmap", pid, ids.uids)
-        await _run_helper("newgidmap", pid, ids.gids)
+        await _run_helper("newuidmap", pid, uids)
+        await _run_helper("newgidmap", pid, gids)
         return
     try:
         if ids.kind == "single":
             _write(f"/proc/{pid}/setgroups", "deny")
-        _write(f"/proc/{pid}/uid_map", "{} {} {}".format(*ids.uids))
-        _write(f"/proc/{pid}/gid_map", "{} {} {}".format(*ids.gids))
+        for name, extents in (("uid_map", uids), ("gid_map", gids)):
+            lines = (" ".join(str(number) for number in extent) for extent in extents)
+            _write(f"/proc/{pid}/{name}", "\n".join(lines))
     except OSError as error:
         raise ProviderUnavailableError(
             f"the kernel refused the user namespace's ids: {error.strerror}",
@@ -253,11 +258,11 @@ async def _write_maps(pid: int, ids: IdMap) -> None:
         ) from error
 
 
-async def _run_helper(name: str, pid: int, extent: Extent) -> None:
+async def _run_helper(name: str, pid: int, extents: Sequence[Extent]) -> None:
     process = await asyncio.create_subprocess_exec(
         name,
         str(pid),
-        *(str(number) for number in extent),
+        *(str(number) for extent in extents for number in extent),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -11,6 +11,10 @@ kind            outer                          inner
 ``subordinate`` 0 → the user's range, 65,536   0 → 1, the others, shared by all sandboxes
 ``single``      0 → the user                   1000 → 0
 ==============  =============================  ==========================================
+
+An ordinary user with subordinate ids has the own id in the outer map too, as `OWN`. It stands
+behind an id of those sandboxes alone that are shown directories of that user: nobody but the
+owner could read or write there.
 """
 
 from __future__ import annotations
@@ -23,7 +27,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["ROOT_BASE", "SLOTS", "USER_ID", "IdMap", "choose", "is_host_root", "subordinate_range"]
+__all__ = [
+    "OWN",
+    "ROOT_BASE",
+    "SLOTS",
+    "USER_ID",
+    "IdMap",
+    "SandboxIds",
+    "choose",
+    "is_host_root",
+    "subordinate_range",
+]
 
 ROOT_BASE = 0x70000000
 """Host id; up to 0x7FFFFFFF nothing else is known to give ids away (systemd's ranges end here)."""
@@ -35,9 +49,32 @@ SLOTS = 4_095
 USER_ID = 1000
 """The ordinary user inside a sandbox."""
 
+TTY = 5
+"""The group of terminals inside a sandbox."""
+
+OWN = RANGE
+"""The user's own id, in the outer namespace of those who also have subordinate ones."""
+
 Kind = Literal["root", "subordinate", "single"]
 Extent = tuple[int, int, int]
 """First id inside, first id outside, count."""
+
+
+@dataclass(frozen=True)
+class SandboxIds:
+    """The ids of one sandbox, as numbers of the outer namespace.
+
+    Attributes:
+        root: who owns its files: its id 0, or where it has but one, that.
+        user: its ordinary user.
+        tty: the group of its terminals, or ``None`` if it has no other group.
+        inner: the lines for its ``uid_map`` and ``gid_map``.
+    """
+
+    root: int
+    user: int
+    tty: int | None
+    inner: str
 
 
 @dataclass(frozen=True)
@@ -47,11 +84,13 @@ class IdMap:
     Attributes:
         kind: see the table above.
         uids: the outer map of user ids; gids: of group ids.
+        own: the user's own id and group, where they are mapped as `OWN`.
     """
 
     kind: Kind
     uids: Extent
     gids: Extent
+    own: tuple[int, int] | None = None
 
     @property
     def slots(self) -> int:
@@ -63,16 +102,30 @@ class IdMap:
         """Who the agent is, inside."""
         return USER_ID if self.kind == "single" else 0
 
-    def owner(self, slot: int) -> int:
-        """The sandbox's first id, in the outer namespace: who owns its files."""
-        return {"root": RANGE * slot, "subordinate": 1, "single": 0}[self.kind]
+    def outer(self) -> tuple[list[Extent], list[Extent]]:
+        """The outer maps, of user ids and of group ids."""
+        if self.own is None:
+            return [self.uids], [self.gids]
+        user, group = self.own
+        return [self.uids, (OWN, user, 1)], [self.gids, (OWN, group, 1)]
 
-    def inner(self, slot: int) -> str:
-        """The line for a sandbox's ``uid_map`` and ``gid_map``."""
+    def sandbox(self, slot: int, own: int | None = None) -> SandboxIds:
+        """The ids of a sandbox.
+
+        Args:
+            slot: which range.
+            own: the id inside that the user's own id shall stand behind, where that is mapped.
+        """
         if self.kind == "single":
-            return f"{USER_ID} 0 1"
+            return SandboxIds(0, 0, None, f"{USER_ID} 0 1")
+        first = RANGE * slot if self.kind == "root" else 1
         count = RANGE if self.kind == "root" else min(self.uids[2], self.gids[2]) - 1
-        return f"0 {self.owner(slot)} {count}"
+        if own is None or self.own is None:
+            return SandboxIds(first, first + USER_ID, first + TTY, f"0 {first} {count}")
+        extents = [(0, first, own), (own, OWN, 1), (own + 1, first + own + 1, count - own - 1)]
+        lines = [f"{inside} {outside} {size}" for inside, outside, size in extents if size]
+        root, user, tty = (OWN if id_ == own else first + id_ for id_ in (0, USER_ID, TTY))
+        return SandboxIds(root, user, tty, "\n".join(lines))
 
     def dump(self) -> dict[str, Any]:
         """As JSON."""
@@ -83,7 +136,8 @@ class IdMap:
         """From JSON."""
         first, second, third = fields["uids"]
         fourth, fifth, sixth = fields["gids"]
-        return cls(fields["kind"], (first, second, third), (fourth, fifth, sixth))
+        own = None if fields["own"] is None else (fields["own"][0], fields["own"][1])
+        return cls(fields["kind"], (first, second, third), (fourth, fifth, sixth), own)
 
 
 def choose() -> IdMap:
@@ -99,7 +153,7 @@ def choose() -> IdMap:
     elif shutil.which("newuidmap") and shutil.which("newgidmap"):
         uids, gids = subordinate_range("/etc/subuid"), subordinate_range("/etc/subgid")
         if uids and gids:
-            return IdMap("subordinate", (0, *uids), (0, *gids))
+            return IdMap("subordinate", (0, *uids), (0, *gids), (user, group))
     return IdMap("single", (0, user, 1), (0, group, 1))
 
 

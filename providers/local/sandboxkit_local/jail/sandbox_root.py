@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from . import mount_points
+from .idmap import SandboxIds
 from .syscalls import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
@@ -26,7 +28,6 @@ __all__ = ["Masks", "Mounted", "enter"]
 
 _LAYER = INTERNAL + "/layer"
 _ROOT = INTERNAL + "/root"
-_TTY_GROUP = 5
 _BYTES_PER_INODE = 16_384
 _SHARED_MEMORY = 256 << 20
 
@@ -72,10 +73,10 @@ def enter(
     skeleton: str,
     binds: Sequence[str],
     masks: Masks,
-    owner: int,
+    ids: SandboxIds,
     disk: int,
-    tty_group: bool,
     fill: Callable[[int], None] | None,
+    mounts: Mapping[str, int],
 ) -> Mounted:
     """Mount everything and pivot into it.
 
@@ -83,18 +84,21 @@ def enter(
         skeleton: the overlay's lower directory.
         binds: the template's directories.
         masks: what to hide below ``/proc``.
-        owner: the sandbox's first id, in the namespace we are still in.
+        ids: the sandbox's, in the namespace we are still in.
         disk: bytes that may be written.
-        tty_group: whether the sandbox has a group 5 for terminals.
         fill: puts a snapshot's files into the upper directory, given its descriptor, before it is
             mounted.
+        mounts: detached mounts of the host's directories by target, outer ones first; closed.
+
+    Raises:
+        MountPointError: there is no place for one of `mounts`.
     """
     inodes = max(16_384, disk // _BYTES_PER_INODE)
     options = f"size={disk},nr_inodes={inodes},mode=0700"
     mount("tmpfs", _LAYER, "tmpfs", MS_NOSUID | MS_NODEV, options)
     for name in ("upper", "work"):
         os.mkdir(f"{_LAYER}/{name}", 0o755)
-    os.chown(f"{_LAYER}/upper", owner, owner)
+    os.chown(f"{_LAYER}/upper", ids.root, ids.root)
     upper = os.open(f"{_LAYER}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if fill is not None:
         fill(upper)
@@ -103,15 +107,16 @@ def enter(
     mount("overlay", _ROOT, "overlay", MS_NOSUID | MS_NODEV, layers)
     for path in (*binds, "/dev"):
         mount(path, _ROOT + path, None, MS_BIND | MS_REC)
-    _devices(disk, owner, tty_group=tty_group)
+    _devices(disk, ids)
     proc_sys = _proc(masks)
     os.chdir(_ROOT)
     pivot_here()
+    mount_points.attach(mounts)
     return Mounted(upper, proc_sys)
 
 
-def _devices(disk: int, owner: int, *, tty_group: bool) -> None:
-    group = f",gid={owner + _TTY_GROUP}" if tty_group else ""
+def _devices(disk: int, ids: SandboxIds) -> None:
+    group = "" if ids.tty is None else f",gid={ids.tty}"
     mount(
         "devpts",
         _ROOT + "/dev/pts",
@@ -120,7 +125,7 @@ def _devices(disk: int, owner: int, *, tty_group: bool) -> None:
         f"newinstance,ptmxmode=0666,mode=0620{group}",
     )
     size = min(disk // 2, _SHARED_MEMORY)
-    options = f"size={size},nr_inodes=16384,mode=1777,uid={owner},gid={owner}"
+    options = f"size={size},nr_inodes=16384,mode=1777,uid={ids.root},gid={ids.root}"
     mount("tmpfs", _ROOT + "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
 
 

@@ -7,9 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .idmap import USER_ID
-
-__all__ = ["Skeleton", "plan", "user_of"]
+__all__ = ["Skeleton", "plan"]
 
 _DIRECTORIES = {
     "/dev": 0o755,
@@ -143,8 +141,3 @@ def _parents(skeleton: Skeleton, path: str) -> None:
     parts = path.split("/")[1:-1]
     for count in range(1, len(parts) + 1):
         skeleton.directories.setdefault("/" + "/".join(parts[:count]), 0o755)
-
-
-def user_of(owner: int, *, single: bool) -> int:
-    """The id, in the outer namespace, of the sandbox's ordinary user."""
-    return owner if single else owner + USER_ID

@@ -15,6 +15,7 @@ __all__ = [
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
     "CLONE_NEWUTS",
+    "MOUNT_ATTR_IDMAP",
     "MOUNT_ATTR_NODEV",
     "MOUNT_ATTR_NOEXEC",
     "MOUNT_ATTR_NOSUID",
@@ -30,11 +31,14 @@ __all__ = [
     "capset",
     "die_with_parent",
     "mount",
+    "move_mount",
+    "open_tree",
     "pivot_here",
     "prctl",
     "seccomp_filter",
     "set_dumpable",
     "set_mount_attributes",
+    "set_tree_attributes",
     "setns",
     "unshare",
 ]
@@ -51,7 +55,11 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+MOUNT_ATTR_IDMAP = 0x100000
 AT_RECURSIVE = 0x8000
+_AT_EMPTY_PATH = 0x1000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH, _MOVE_MOUNT_T_EMPTY_PATH = 0x4, 0x40
 _AT_FDCWD = -100
 _MNT_DETACH = 2
 
@@ -60,6 +68,8 @@ PR_SET_DUMPABLE = 4
 _SIGKILL = 9
 
 # Alike on every architecture since Linux 5.1, but for those older calls.
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
 _SYS_MOUNT_SETATTR = 442
 _SYS = {
     "x86_64": {"pivot_root": 155, "capset": 126, "seccomp": 317},
@@ -134,6 +144,60 @@ def set_mount_attributes(path: str, attributes: int, *, recursive: bool = True) 
         ctypes.c_size_t(ctypes.sizeof(wanted)),
     )
     _check(int(result), f"mount_setattr {path}")
+
+
+def set_tree_attributes(
+    tree: int, attributes: int, *, id_map: int | None = None, recursive: bool = True
+) -> None:
+    """Add attributes to a detached mount and all below it, and cut it off from its peers.
+
+    Args:
+        tree: its descriptor.
+        attributes: such as read-only.
+        id_map: a user namespace; an owner that is an id inside it is seen as that id outside.
+        recursive: whether what is mounted below gets them too.
+    """
+    wanted = _MountAttributes(set=attributes, propagation=MS_PRIVATE)
+    if id_map is not None:
+        wanted.set |= MOUNT_ATTR_IDMAP
+        wanted.userns = id_map
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR),
+        ctypes.c_int(tree),
+        ctypes.c_char_p(b""),
+        ctypes.c_uint(_AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)),
+        ctypes.byref(wanted),
+        ctypes.c_size_t(ctypes.sizeof(wanted)),
+    )
+    _check(int(result), "mount_setattr")
+
+
+def open_tree(directory: int) -> int:
+    """A descriptor of a copy, attached nowhere, of a directory's mount and all mounts below it.
+
+    It can be attached in any mount namespace, and is gone with its last descriptor.
+    """
+    flags = _AT_EMPTY_PATH | AT_RECURSIVE | _OPEN_TREE_CLONE | os.O_CLOEXEC
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_OPEN_TREE),
+        ctypes.c_int(directory),
+        ctypes.c_char_p(b""),
+        ctypes.c_uint(flags),
+    )
+    return _check(int(result), "open_tree")
+
+
+def move_mount(tree: int, directory: int) -> None:
+    """Attach a detached mount at a directory, given its descriptor."""
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_MOVE_MOUNT),
+        ctypes.c_int(tree),
+        ctypes.c_char_p(b""),
+        ctypes.c_int(directory),
+        ctypes.c_char_p(b""),
+        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH),
+    )
+    _check(int(result), "move_mount")
 
 
 def pivot_here() -> None:

@@ -38,11 +38,11 @@ class TooLargeError(Exception):
 
 
 def filler(
-    pipe: int, ids: IdMap, slot: int, last_capability: int, program: ctypes.Structure
+    pipe: int, ids: IdMap, inner: str, last_capability: int, program: ctypes.Structure
 ) -> Callable[[int], None]:
     """What fills a directory, given its descriptor, from an archive that comes through `pipe`.
 
-    It raises `TooLargeError` or `OSError`.
+    `inner` are the sandbox's id maps. It raises `TooLargeError` or `OSError`.
     """
 
     def fill(directory: int) -> None:
@@ -60,7 +60,7 @@ def filler(
             outer = said.readline().decode().strip()
             if outer.isdigit():
                 for name in ("uid_map", "gid_map"):
-                    _write(f"/proc/{outer}/{name}", ids.inner(slot))
+                    _write(f"/proc/{outer}/{name}", inner)
                 start.write(b"!")
                 outer = ""
             problem = outer + said.read().decode(errors="replace")

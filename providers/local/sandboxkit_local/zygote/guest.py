@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sandboxkit_local import wire
-from sandboxkit_local.jail import limits, network, sandbox_root, seal, seccomp, syscalls, unpack
+from sandboxkit_local.jail import (
+    limits,
+    mount_points,
+    network,
+    sandbox_root,
+    seal,
+    seccomp,
+    syscalls,
+    unpack,
+)
 from sandboxkit_local.jail.idmap import IdMap
 
 from . import agent
@@ -75,7 +84,7 @@ def become(
     except unpack.TooLargeError as error:
         hint = f"it has {message['disk']} bytes; ask for more with resources disk=..."
         _refuse(control, str(error), hint)
-    except _WorkdirError as error:
+    except (_WorkdirError, mount_points.MountPointError) as error:
         _refuse(control, str(error), None)
     except OSError as error:
         fields = {"event": "failed", "errno": error.errno, "message": str(error)}
@@ -123,7 +132,8 @@ def _enter(
     shared: Shared,
 ) -> int:
     """Shut ourselves in; returns a descriptor of the directory that holds the changes."""
-    ids, owner = shared.ids, shared.ids.owner(message["slot"])
+    ids = shared.ids
+    ours = ids.sandbox(message["slot"], message["own"])
     os.setsid()
     for fd in by_role.get("cgroup", ()):
         os.write(fd, b"0")
@@ -139,7 +149,7 @@ def _enter(
     network.loopback_up()
     snapshot = by_role.get("snapshot")
     fill = (
-        unpack.filler(snapshot[0], ids, message["slot"], shared.last_capability, shared.filter)
+        unpack.filler(snapshot[0], ids, ours.inner, shared.last_capability, shared.filter)
         if snapshot
         else None
     )
@@ -147,10 +157,10 @@ def _enter(
         skeleton=skeleton,
         binds=shared.binds,
         masks=shared.masks,
-        owner=owner,
+        ids=ours,
         disk=message["disk"],
-        tty_group=ids.kind != "single",
         fill=fill,
+        mounts=dict(zip(message["mounts"], by_role.get("mount", ()), strict=True)),
     )
     network.allow_low_ports(mounted.proc_sys)
     _silence()

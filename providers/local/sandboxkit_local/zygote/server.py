@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 from sandboxkit_local import wire
 from sandboxkit_local.jail import seccomp, syscalls
-from sandboxkit_local.jail.idmap import IdMap
+from sandboxkit_local.jail.idmap import IdMap, SandboxIds
 from sandboxkit_local.jail.sandbox_root import Masks
-from sandboxkit_local.jail.skeleton import Skeleton, user_of
+from sandboxkit_local.jail.skeleton import Skeleton
 from sandboxkit_local.jail.template_root import INTERNAL
 
 from . import agent, guest
@@ -28,7 +28,7 @@ __all__ = ["Zygote"]
 @dataclass
 class _Child:
     name: str
-    slot: int
+    ids: SandboxIds
     pid: int
     pidfd: int
     handshake: socket.socket
@@ -53,7 +53,7 @@ class Zygote:
         self._skeleton = skeleton
         self._selector = selectors.EpollSelector()
         self._children: dict[int, _Child] = {}
-        self._skeletons: set[int] = set()
+        self._skeletons: set[str] = set()
 
     def run(self) -> NoReturn:
         """Warm up, say so, then fork until told to stop or the daemon is gone."""
@@ -105,11 +105,12 @@ class Zygote:
     def _spawn(self, message: dict[str, Any], fds: list[int]) -> None:
         name = message["id"]
         try:
-            skeleton = self._skeleton_of(self._ids.owner(message["slot"]))
+            ids = self._ids.sandbox(message["slot"], message["own"])
+            skeleton = self._skeleton_of(ids)
             ours, theirs = wire.pair()
             with ours, theirs:
                 pid = self._fork(message, fds, skeleton, theirs)
-                child = _Child(name, message["slot"], pid, os.pidfd_open(pid), ours.dup())
+                child = _Child(name, ids, pid, os.pidfd_open(pid), ours.dup())
         except OSError as error:
             wire.send(self._control, {"event": "failed", "id": name, "message": str(error)})
             return
@@ -140,9 +141,8 @@ class Zygote:
         try:
             received = wire.receive(child.handshake)
             if received is not None:
-                line = self._ids.inner(child.slot)
                 for name in ("uid_map", "gid_map"):
-                    _write(f"/proc/{child.pid}/{name}", line)
+                    _write(f"/proc/{child.pid}/{name}", child.ids.inner)
                 wire.send(child.handshake, {})
         except OSError as error:  # it died, or is about to; the daemon hears of that from its end
             print(f"the ids of {child.name}: {error}", file=sys.stderr, flush=True)
@@ -160,14 +160,13 @@ class Zygote:
         code = os.waitstatus_to_exitcode(status)
         wire.send(self._control, {"event": "ended", "id": child.name, "status": code})
 
-    def _skeleton_of(self, owner: int) -> str:
-        path = f"{INTERNAL}/skeletons/{owner}"
-        if owner not in self._skeletons:
+    def _skeleton_of(self, ids: SandboxIds) -> str:
+        path = f"{INTERNAL}/skeletons/{ids.root}-{ids.user}"
+        if path not in self._skeletons:
             os.mkdir(path, 0o755)
-            os.chown(path, owner, owner)
-            single = self._ids.kind == "single"
-            self._skeleton.make(path, owner, user=user_of(owner, single=single))
-            self._skeletons.add(owner)
+            os.chown(path, ids.root, ids.root)
+            self._skeleton.make(path, ids.root, user=ids.user)
+            self._skeletons.add(path)
         return path
 
 
