@@ -52,7 +52,7 @@ def test_unsupported_fields_fail_closed(target) -> None:
         ({"image": "debian"}, "images"),
         ({"idle_timeout": "1m"}, "idle_timeout"),
         ({"ports": [80]}, "ports"),
-        ({"mounts": ["/x"]}, "mounts"),
+        ({"mounts": ["/tmp:/x"]}, "mounts"),
         ({"on_timeout": "pause"}, "pause"),
     ):
         if flags.get(capability):
