@@ -18,6 +18,8 @@ from .provider import (
     CodeRaised,
     CodeResult,
     CodeStream,
+    Paused,
+    Resumed,
     RunCodeRequest,
 )
 
@@ -50,9 +52,15 @@ class _Cell:
         self._on_result = on_result
         self._on_error = on_error
 
-    async def read(self, stream: CodeStream) -> CodeEnded:
+    async def read(self, stream: CodeStream, limit: asyncio.Timeout) -> CodeEnded:
+        deadline = limit.when()
         async for event in stream.events():
-            if isinstance(event, CodeOutput):
+            if isinstance(event, Paused):
+                limit.reschedule(None)
+            elif isinstance(event, Resumed):
+                deadline = None if deadline is None else deadline + event.after
+                limit.reschedule(deadline)
+            elif isinstance(event, CodeOutput):
                 self._tails[event.stream].add(event.data)
                 if event.stream in self._feeds:
                     await self._feeds[event.stream].send(event.data)
@@ -112,7 +120,7 @@ async def run_cell(
     limit = asyncio.timeout(guard)
     try:
         async with limit:
-            ended = await cell.read(stream)
+            ended = await cell.read(stream, limit)
     except BaseException as error:
         await settle(_interrupted(stream))
         if isinstance(error, TimeoutError) and limit.expired():

@@ -17,6 +17,7 @@ built-in that each error also is::
     │   ├── SnapshotNotFoundError
     │   ├── TemplateNotFoundError
     │   └── ProcessNotFoundError (ProcessLookupError)
+    ├── SandboxPausedError                       it stands still until it is resumed
     ├── TransportError (ConnectionError)         the provider cannot be reached
     │   └── ProtocolError                        the other side sent what it must not
     ├── ExecError
@@ -38,7 +39,7 @@ from __future__ import annotations
 import errno as _errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 if TYPE_CHECKING:
     from .models import CommandOutput, CommandResult, Execution
@@ -70,6 +71,7 @@ __all__ = [
     "RateLimitError",
     "SandboxError",
     "SandboxNotFoundError",
+    "SandboxPausedError",
     "SnapshotNotFoundError",
     "TemplateNotFoundError",
     "TransportError",
@@ -235,6 +237,21 @@ class SandboxNotFoundError(NotFoundError):
     def __init__(self, message: str, *, cause: Cause | None = None, **context: Any) -> None:
         super().__init__(message, retryable=False, **context)
         self.cause = cause
+
+
+class SandboxPausedError(SandboxError):
+    """The sandbox is paused; nothing was done. `Sandbox.resume` lets it go on."""
+
+    code = "sandbox_paused"
+
+    @classmethod
+    def of(cls, address: str, **context: Any) -> Self:
+        """The error for a sandbox of this address, which is what to do next."""
+        return cls(
+            f"sandbox {address} is paused; resume() or Sandbox.connect({address!r}) wakes it",
+            hint=f"sandboxkit resume {address}",
+            **context,
+        )
 
 
 class SnapshotNotFoundError(NotFoundError):

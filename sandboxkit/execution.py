@@ -13,7 +13,15 @@ from dataclasses import replace
 from .errors import CommandTimeoutError, ExecLostError, SandboxError
 from .models import CommandOutput, CommandResult, OutputChunk
 from .output import Callback, OutputCollector
-from .provider import Closed, Exited, ProcessEvent, ProcessStream, StartRequest
+from .provider import (
+    Closed,
+    Exited,
+    Paused,
+    ProcessEvent,
+    ProcessStream,
+    Resumed,
+    StartRequest,
+)
 from .stdin import Stdin, feed
 
 __all__ = ["DRAIN", "GUARD", "command_text", "end_bounded", "finish", "run_command", "settle"]
@@ -187,9 +195,15 @@ async def _next_exit(
     events: AsyncIterator[ProcessEvent], collector: OutputCollector, deadline: float | None
 ) -> Exited:
     latest = None if deadline is None else asyncio.get_running_loop().time() + deadline
-    while (event := await _next_event(events, latest)) is not None:
+    paused = False
+    while (event := await _next_event(events, None if paused else latest)) is not None:
         if isinstance(event, OutputChunk):
             await collector.add(event)
+        elif isinstance(event, Paused):
+            paused = True
+        elif isinstance(event, Resumed):
+            paused = False
+            latest = None if latest is None else latest + event.after
         elif isinstance(event, Exited):
             return event
         elif isinstance(event, Closed):

@@ -267,7 +267,8 @@ class SandboxInfo:
         isolation: how it is kept apart: ``namespaces``, ``container``, ``user-kernel``,
             ``microvm``, ``remote``, or ``none`` for a model that runs nothing.
         created_at: when it was created.
-        expires_at: when its lifetime ends, or ``None`` if it has none.
+        expires_at: when its lifetime ends, or ``None`` if it has none; of a paused one, when it
+            ends unless it is resumed.
         labels: who made it: ``owner``, ``session``, ``nonce`` and what the provider adds.
         metadata: what the user attached.
         workdir: where relative paths start.

@@ -121,6 +121,8 @@ def create_request(target: Target, spec: SandboxSpec, snapshot_id: str | None) -
         image=spec.image,
         snapshot=snapshot_id,
         lifetime=spec.lifetime,
+        idle_timeout=spec.idle_timeout,
+        on_timeout=spec.on_timeout,
         create_timeout=120.0 if spec.create_timeout is None else spec.create_timeout,
         env=dict(spec.env),
         workdir=spec.workdir,

@@ -43,7 +43,9 @@ from .provider import (
     AttachRequest,
     KillRequest,
     LifetimeRequest,
+    PauseRequest,
     Provider,
+    ResumeRequest,
     RunCodeRequest,
     SandboxRequest,
     SnapshotRequest,
@@ -213,6 +215,8 @@ class AsyncSandbox:
         lease = acquire(chosen)
         try:
             info = await lease.provider.connect(SandboxRequest(sandbox_id=identifier))
+            if resume and info.state == "paused":
+                info = await lease.provider.resume(ResumeRequest(sandbox_id=identifier))
         except BaseException as error:
             await lease.release()
             if isinstance(error, SandboxError):
@@ -307,7 +311,10 @@ class AsyncSandbox:
             return False
 
     async def set_lifetime(self, lifetime: Duration | None) -> SandboxInfo:
-        """Let it end `lifetime` from now; ``None`` is never.
+        """Let it end `lifetime` from now, or of a paused one, from when it is resumed.
+
+        Args:
+            lifetime: ``None`` is never.
 
         Raises:
             UnsupportedError: the provider cannot change it.
@@ -320,6 +327,43 @@ class AsyncSandbox:
             LifetimeRequest(sandbox_id=self.id, lifetime=seconds)
         )
         return self._info
+
+    async def pause(self, lifetime: Duration | None = "24h") -> SandboxInfo:
+        """Let it stand still, using no cpu, until it is resumed; returns when it does.
+
+        What it keeps is said by ``capabilities.pause_keeps``. Its lifetime, command timeouts and
+        open streams stand still too. Until then new operations raise `SandboxPausedError`, in
+        every client. Pausing a paused sandbox only sets its end anew.
+
+        Args:
+            lifetime: after which it ends if nobody resumes it; ``None`` is never.
+
+        Raises:
+            UnsupportedError: it cannot be paused.
+            SandboxNotFoundError: it has ended.
+        """
+        with self._located("pause"):
+            seconds = None if lifetime is None else parse_duration(lifetime, "pause: lifetime")
+            if seconds == 0:
+                raise InvalidRequestError("pause: more than zero seconds, or kill it")
+            provider = self._use("pause", "pause")
+            self._info = await provider.pause(PauseRequest(sandbox_id=self.id, lifetime=seconds))
+            return self._info
+
+    async def resume(self) -> SandboxInfo:
+        """Let it go on where it was, with what was left of its lifetime.
+
+        One that was paused at the end of its lifetime begins a new one. Resuming a running
+        sandbox is no error.
+
+        Raises:
+            UnsupportedError: it cannot be paused, so it never is.
+            SandboxNotFoundError: it has ended.
+        """
+        with self._located("resume"):
+            provider = self._use("resume", "pause")
+            self._info = await provider.resume(ResumeRequest(sandbox_id=self.id))
+            return self._info
 
     # -- its end ------------------------------------------------------------------------------
 

@@ -196,6 +196,12 @@ class Sandbox:
     def set_lifetime(self, lifetime: Duration | None) -> SandboxInfo:
         return call(self._sandbox.set_lifetime, lifetime)
 
+    def pause(self, lifetime: Duration | None = "24h") -> SandboxInfo:
+        return call(self._sandbox.pause, lifetime)
+
+    def resume(self) -> SandboxInfo:
+        return call(self._sandbox.resume)
+
     def kill(self) -> bool:
         return call(self._sandbox.kill)
 

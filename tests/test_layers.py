@@ -194,6 +194,8 @@ class CommandsOnly(MemoryProvider):
     mkdir = Provider.mkdir
     remove = Provider.remove
     rename = Provider.rename
+    pause = Provider.pause
+    resume = Provider.resume
 
     async def start(self, request: StartRequest) -> ProcessStream:
         assert not isinstance(request.command, str)

@@ -5,11 +5,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..errors import Cause, SandboxError, SandboxNotFoundError, TransportError
+from ..errors import (
+    Cause,
+    SandboxError,
+    SandboxNotFoundError,
+    SandboxPausedError,
+    TransportError,
+)
+from ..models import SandboxInfo
 from .connection import GuestConnection
 from .fields import Fields
 from .stream import GuestStream
@@ -24,7 +32,10 @@ Dial = Callable[
 Raises `SandboxNotFoundError` when the sandbox has ended, `TransportError` when it cannot tell.
 """
 
-Find = Callable[[], Awaitable[object]]
+Find = Callable[[], Awaitable[SandboxInfo]]
+
+WHILE_PAUSED = frozenset({"kill_tree"})
+"""Operations that are sent to a paused sandbox too, to be done as soon as it goes on."""
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds within which a guest that took the connection must have greeted."""
@@ -64,6 +75,7 @@ class GuestClient:
         self._pid = os.getpid()
         self._connection: GuestConnection | None = None
         self._dialling: asyncio.Task[GuestConnection] | None = None
+        self._confirming: set[asyncio.Task[None]] = set()
         self._ended: Cause | None = None
         self._closed = False
 
@@ -118,9 +130,12 @@ class GuestClient:
         Raises:
             InvalidRequestError: the arguments are too large.
             SandboxNotFoundError: the sandbox has ended.
+            SandboxPausedError: it is paused. Nothing was sent.
             TransportError: it cannot be reached. Nothing was sent.
         """
         connection = await self.connection()
+        if connection.paused and op not in WHILE_PAUSED:
+            await self._confirm_paused(connection)
         if connection.congested:
             await connection.drained()
         connection.open(stream, op, arguments)
@@ -137,6 +152,16 @@ class GuestClient:
             return await call.answer
         finally:
             call.reset()
+
+    def stand_still(self) -> None:
+        """The sandbox was paused: let what is going on know of it."""
+        if self._connection is not None and not self.forked:
+            self._connection.stand_still()
+
+    def go_on(self) -> None:
+        """The sandbox is not paused any more."""
+        if self._connection is not None and not self.forked:
+            self._connection.go_on()
 
     async def explain(self, error: TransportError) -> SandboxError:
         """What is behind a broken connection: that the sandbox has ended, else `error` itself."""
@@ -166,6 +191,8 @@ class GuestClient:
         if dialling is not None and not dialling.done():
             dialling.cancel()
             await asyncio.wait([dialling])
+        for task in list(self._confirming):
+            task.cancel()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -180,11 +207,14 @@ class GuestClient:
         )
 
     async def _connect(self) -> GuestConnection:
-        transport, connection = await self._dial(lambda: GuestConnection(self._token))
+        transport, connection = await self._dial(
+            lambda: GuestConnection(self._token, self._told_of_pause)
+        )
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 await connection.ready()
         except TimeoutError:
+            await self._refuse_if_paused()
             raise TransportError(
                 f"the guest did not greet within {HANDSHAKE_TIMEOUT:g} s", outcome="not_started"
             ) from None
@@ -197,6 +227,32 @@ class GuestClient:
             if self._connection is not connection:  # also when cancelled right after the greeting
                 transport.abort()
         return connection
+
+    def _told_of_pause(self, connection: GuestConnection) -> None:
+        # What runs inside must not be able to make a caller wait for ever: only the provider's
+        # word stops the clocks here.
+        task = asyncio.get_running_loop().create_task(self._doubt(connection))
+        self._confirming.add(task)
+        task.add_done_callback(self._confirming.discard)
+
+    async def _doubt(self, connection: GuestConnection) -> None:
+        with contextlib.suppress(SandboxError):
+            await self._confirm_paused(connection)
+
+    async def _confirm_paused(self, connection: GuestConnection) -> None:
+        """Ask the provider, who may know better than this connection that the sandbox goes on.
+
+        Raises:
+            SandboxPausedError: it does not.
+        """
+        await self._refuse_if_paused()
+        connection.go_on()
+
+    async def _refuse_if_paused(self) -> None:
+        if self._find is not None and (info := await self._find()).state == "paused":
+            raise SandboxPausedError.of(
+                info.address, provider=self.provider, sandbox_id=self.sandbox_id
+            )
 
     def _dialled(self, task: asyncio.Task[GuestConnection]) -> None:
         if self._dialling is task:

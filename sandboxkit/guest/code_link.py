@@ -10,7 +10,15 @@ from typing import Any
 
 from ..errors import ProtocolError, SandboxError, TransportError
 from ..models import CodeError, Result
-from ..provider import CodeEnded, CodeEvent, CodeOutput, CodeRaised, CodeResult
+from ..provider import (
+    CodeEnded,
+    CodeEvent,
+    CodeOutput,
+    CodeRaised,
+    CodeResult,
+    Paused,
+    Resumed,
+)
 from .agent.frames import FrameError, decode_json
 from .fields import Fields, boolean, integer, text
 from .inbox import Inbox
@@ -72,6 +80,12 @@ class CodeLink(GuestStream):
         elif kind == "raised":
             name, value, trace = (text(event, key) for key in ("name", "value", "traceback"))
             self._add(CodeRaised(CodeError(name, value, trace)), size)
+
+    def on_paused(self) -> None:
+        self._add(Paused(), EVENT_COST)
+
+    def on_resumed(self, after: float) -> None:
+        self._add(Resumed(after), EVENT_COST)
 
     def on_result(self, result: Fields) -> None:
         code = result.get("exit_code")

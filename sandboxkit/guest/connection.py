@@ -32,11 +32,16 @@ class GuestConnection(asyncio.Protocol):
 
     Args:
         token: proves to the guest who we are, where the transport does not.
+        on_paused: called when the guest says that it is about to stand still.
     """
 
-    def __init__(self, token: str = "") -> None:
+    def __init__(
+        self, token: str = "", on_paused: Callable[[GuestConnection], None] = lambda _: None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._token = token
+        self._on_paused = on_paused
+        self._paused_at: float | None = None
         self._pid = os.getpid()
         self.transport: asyncio.Transport | None = None
         """What carries the connection, once it is made."""
@@ -74,6 +79,26 @@ class GuestConnection(asyncio.Protocol):
     def congested(self) -> bool:
         """Whether the transport has more to send than it likes; see `drained`."""
         return not self._writable.is_set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the guest stands still, as far as is known."""
+        return self._paused_at is not None
+
+    def stand_still(self) -> None:
+        """The sandbox is paused, or about to be. Idempotent."""
+        if self._paused_at is None and self._failure is None:
+            self._paused_at = asyncio.get_running_loop().time()
+            for stream in list(self._streams.values()):
+                stream.on_paused()
+
+    def go_on(self) -> None:
+        """The sandbox is not paused, or not any more. Idempotent."""
+        if self._paused_at is not None:
+            after = asyncio.get_running_loop().time() - self._paused_at
+            self._paused_at = None
+            for stream in list(self._streams.values()):
+                stream.on_resumed(after)
 
     async def ready(self) -> Fields:
         """What the guest says of its sandbox, once it has greeted us.
@@ -169,7 +194,7 @@ class GuestConnection(asyncio.Protocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=frames.WINDOW)
         inherited.add(self)
-        hello = {"major": frames.MAJOR, "minor": frames.MINOR, "features": []}
+        hello = {"major": frames.MAJOR, "minor": frames.MINOR, "features": [frames.PAUSE]}
         if self._token:
             hello["token"] = self._token
         self.send_json(frames.HELLO, 0, hello)
@@ -209,9 +234,19 @@ class GuestConnection(asyncio.Protocol):
         handler = self._handlers.get(frame.type)
         if handler is None:
             raise ProtocolError(f"the guest sent a frame of type {frame.type}, which is ours")
+        if frame.stream == 0 and frame.type == frames.EVENT:
+            self._announced(frame.json())
         stream = self._streams.get(frame.stream)
         if stream is not None:
             handler(stream, frame)
+
+    def _announced(self, event: Fields) -> None:
+        kind = event.get("event")
+        if kind == "paused":
+            self.stand_still()
+            self._on_paused(self)
+        elif kind == "resumed":
+            self.go_on()
 
     def _greet(self, frame: Frame) -> None:
         if frame.type != frames.HELLO:

@@ -30,8 +30,10 @@ from ..provider import (
     Closed,
     Exited,
     Gap,
+    Paused,
     ProcessEvent,
     ProcessStream,
+    Resumed,
     StartRequest,
 )
 from .client import GuestClient
@@ -49,6 +51,9 @@ SETTLED = 1.0
 
 MAX_GAPS = 10_000
 """How many gaps may wait for the consumer. Each holds memory that no credit counts."""
+
+MAX_PAUSES = 10_000
+"""How many pauses and resumptions may, likewise."""
 
 MAX_LABEL = 200
 
@@ -74,6 +79,7 @@ class GuestProcess(ProcessStream):
         self._broken: ProcessLink | None = None
         self._heard = False
         self._gaps = 0
+        self._pauses = 0
         self._attempts = 0
         self._linked_at = 0.0
         self._resuming: asyncio.Task[None] | None = None
@@ -131,6 +137,8 @@ class GuestProcess(ProcessStream):
                 self._taken(event)
             elif type(event) is Gap:
                 self._gaps -= 1
+            elif isinstance(event, Paused | Resumed):
+                self._pauses -= 1
             elif type(event) is Exited:
                 event = await self._judged(event)
             yield event
@@ -208,6 +216,13 @@ class GuestProcess(ProcessStream):
             if self._gaps > MAX_GAPS:
                 raise ProtocolError("the guest reported more gaps than it can have made")
             self._inbox.put(Gap("stdout" if channel == 1 else "stderr", start, end))
+
+    def paused(self, event: Paused | Resumed) -> None:
+        """The sandbox stands still, or goes on."""
+        self._pauses += 1
+        if self._pauses > MAX_PAUSES:
+            raise ProtocolError("the guest was paused more often than can be")
+        self._inbox.put(event)
 
     def exited(self, event: Exited) -> None:
         """The process was reaped; heard again after each resumption."""

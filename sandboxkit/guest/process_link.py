@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ProtocolError, SandboxError, TransportError
-from ..provider import Exited
+from ..provider import Exited, Paused, Resumed
 from .fields import Fields, boolean, integer
 from .stream import GuestStream
 
@@ -69,6 +69,12 @@ class ProcessLink(GuestStream):
 
     def on_lost(self, error: TransportError) -> None:
         self._fail(error)
+
+    def on_paused(self) -> None:
+        self._process.paused(Paused())
+
+    def on_resumed(self, after: float) -> None:
+        self._process.paused(Resumed(after))
 
     def _begin(self, event: Fields) -> None:
         kind = event.get("event")

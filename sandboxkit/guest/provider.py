@@ -139,7 +139,8 @@ class GuestProvider(Provider, abstract=True):
             raise
 
     async def connect(self, request: SandboxRequest) -> SandboxInfo:
-        return await self._introduce(await self.find(request.sandbox_id), "connect")
+        info = await self.find(request.sandbox_id)
+        return info if info.state == "paused" else await self._introduce(info, "connect")
 
     async def kill(self, request: KillRequest) -> bool:
         sandbox_id = request.sandbox_id

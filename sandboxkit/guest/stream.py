@@ -63,6 +63,12 @@ class GuestStream:
     def on_lost(self, error: TransportError) -> None:
         """The connection broke before the operation ended."""
 
+    def on_paused(self) -> None:
+        """The sandbox is about to stand still."""
+
+    def on_resumed(self, after: float) -> None:
+        """It goes on, `after` seconds later."""
+
     # -- what is sent -------------------------------------------------------------------------
 
     @property

@@ -52,8 +52,10 @@ from .processes import (
     Closed,
     Exited,
     Gap,
+    Paused,
     ProcessEvent,
     ProcessStream,
+    Resumed,
     StartRequest,
 )
 from .snapshots import SnapshotIdRequest, SnapshotListRequest, SnapshotRequest
@@ -101,6 +103,7 @@ __all__ = [
     "NotStored",
     "PathRequest",
     "PauseRequest",
+    "Paused",
     "PortStream",
     "ProcessEvent",
     "ProcessStream",
@@ -111,6 +114,7 @@ __all__ = [
     "RemoveRequest",
     "RenameRequest",
     "ResumeRequest",
+    "Resumed",
     "RunCodeRequest",
     "SandboxRequest",
     "SnapshotIdRequest",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ..models import CodeError, Result, StreamName
 from .lifecycle import SandboxRequest
+from .processes import Paused, Resumed
 
 __all__ = [
     "CodeEnded",
@@ -99,7 +100,7 @@ class CodeEnded:
     exit_code: int | None = None
 
 
-CodeEvent = CodeOutput | CodeResult | CodeRaised | CodeEnded
+CodeEvent = CodeOutput | CodeResult | CodeRaised | CodeEnded | Paused | Resumed
 
 
 class CodeStream(ABC):

@@ -16,8 +16,10 @@ __all__ = [
     "Closed",
     "Exited",
     "Gap",
+    "Paused",
     "ProcessEvent",
     "ProcessStream",
+    "Resumed",
     "StartRequest",
 ]
 
@@ -101,7 +103,23 @@ class Gap:
     end: int
 
 
-ProcessEvent = OutputChunk | Gap | Exited | Closed
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The sandbox is about to stand still: no time runs out until `Resumed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The sandbox goes on.
+
+    Attributes:
+        after: seconds since `Paused`.
+    """
+
+    after: float
+
+
+ProcessEvent = OutputChunk | Gap | Exited | Closed | Paused | Resumed
 
 
 class ProcessStream(ABC):

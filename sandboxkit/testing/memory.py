@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from ..errors import (
     InvalidRequestError,
     SandboxNotFoundError,
+    SandboxPausedError,
     SnapshotNotFoundError,
     TemplateNotFoundError,
     UnsupportedError,
@@ -31,6 +32,7 @@ from ..provider import (
     ListRequest,
     MkdirRequest,
     PathRequest,
+    PauseRequest,
     ProcessEvent,
     ProcessStream,
     Provider,
@@ -38,6 +40,7 @@ from ..provider import (
     ReadFileRequest,
     RemoveRequest,
     RenameRequest,
+    ResumeRequest,
     SandboxRequest,
     SnapshotIdRequest,
     SnapshotListRequest,
@@ -72,8 +75,26 @@ class Reply:
 
 @dataclass(slots=True)
 class _Sandbox:
+    """A sandbox.
+
+    Attributes:
+        lifetime: seconds, as set last.
+        on_timeout: what happens at its end.
+        rest: of a paused one, how long its lifetime goes on once it is resumed.
+    """
+
     info: SandboxInfo
     tree: Tree
+    lifetime: float | None
+    on_timeout: str
+    rest: float | None = None
+
+    def pause(self, now: datetime, lifetime: float | None) -> None:
+        """Stand still, for at most `lifetime`; the rest of its own waits."""
+        if self.info.state == "running":
+            ends = self.info.expires_at
+            self.rest = None if ends is None else (ends - now).total_seconds()
+        self.info = replace(self.info, state="paused", expires_at=_after(now, lifetime))
 
 
 @dataclass(slots=True)
@@ -92,7 +113,12 @@ class World:
         """Let what is past its time end."""
         now = datetime.now(UTC)
         for identifier, sandbox in list(self.sandboxes.items()):
-            if sandbox.info.expires_at is not None and sandbox.info.expires_at <= now:
+            if sandbox.info.expires_at is None or sandbox.info.expires_at > now:
+                continue
+            if sandbox.on_timeout == "pause" and sandbox.info.state == "running":
+                sandbox.pause(now, 86_400.0)
+                sandbox.rest = sandbox.lifetime
+            else:
                 del self.sandboxes[identifier]
         for identifier, (snapshot, _) in list(self.snapshots.items()):
             if snapshot.expires_at is not None and snapshot.expires_at <= now:
@@ -153,7 +179,7 @@ class MemoryProvider(Provider):
             metadata=dict(request.metadata),
             workdir=workdir,
         )
-        self.world.sandboxes[info.id] = _Sandbox(info, tree)
+        self.world.sandboxes[info.id] = _Sandbox(info, tree, request.lifetime, request.on_timeout)
         return info
 
     def _origin(self, snapshot: str | None) -> Tree:
@@ -165,7 +191,7 @@ class MemoryProvider(Provider):
 
     async def connect(self, request: SandboxRequest) -> SandboxInfo:
         """What is known of it."""
-        return self._sandbox(request).info
+        return self._found(request).info
 
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
         """All that fit."""
@@ -185,9 +211,27 @@ class MemoryProvider(Provider):
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         """Change its end."""
-        sandbox = self._sandbox(request)
+        sandbox = self._found(request)
+        sandbox.lifetime = request.lifetime
+        if sandbox.info.state == "paused":
+            sandbox.rest = request.lifetime
+            return sandbox.info
         ends = _after(datetime.now(UTC), request.lifetime)
         sandbox.info = replace(sandbox.info, expires_at=ends)
+        return sandbox.info
+
+    async def pause(self, request: PauseRequest) -> SandboxInfo:
+        """Let it stand still."""
+        sandbox = self._found(request)
+        sandbox.pause(datetime.now(UTC), request.lifetime)
+        return sandbox.info
+
+    async def resume(self, request: ResumeRequest) -> SandboxInfo:
+        """Let it go on."""
+        sandbox = self._found(request)
+        if sandbox.info.state == "paused":
+            ends = _after(datetime.now(UTC), sandbox.rest)
+            sandbox.info = replace(sandbox.info, state="running", expires_at=ends)
         return sandbox.info
 
     async def start(self, request: StartRequest) -> ProcessStream:
@@ -272,6 +316,13 @@ class MemoryProvider(Provider):
         return self.world.snapshots.pop(request.snapshot_id, None) is not None
 
     def _sandbox(self, request: SandboxRequest) -> _Sandbox:
+        """One that can do something."""
+        found = self._found(request)
+        if found.info.state == "paused":
+            raise SandboxPausedError.of(found.info.address, sandbox_id=request.sandbox_id)
+        return found
+
+    def _found(self, request: SandboxRequest) -> _Sandbox:
         self.world.expire()
         found = self.world.sandboxes.get(request.sandbox_id)
         if found is None:

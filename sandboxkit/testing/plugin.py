@@ -16,6 +16,8 @@ CAPABILITIES = Capabilities(
     commands=False,
     file_ops=True,
     lifetime_update=True,
+    pause=True,
+    pause_keeps="memory",
     snapshots=True,
     network_none=True,
 )

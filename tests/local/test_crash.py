@@ -92,7 +92,7 @@ def test_daemon_killed_takes_every_sandbox_with_it(local: Harness, state: Path):
     with pytest.raises(SandboxNotFoundError):
         local.connect(sandboxes[0])
     assert local.sh(local.create().id, "echo again").strip() == "again"
-    assert len(Census.take(state).cgroups) <= 3
+    assert len(Census.take(state).cgroups) <= 3 + 3  # one a limit; all, zygotes, the sandbox
 
 
 def test_next_daemon_cleans_the_state_directory(local: Harness, state: Path):

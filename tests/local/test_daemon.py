@@ -164,7 +164,7 @@ def test_processes_of_the_daemon_hold_nothing_of_the_client(local: Harness, stat
     "claimed", [float("nan"), float("inf"), -1, -1e9, 10**400, 1e300, 1 << 40, "5", None, [1]]
 )
 def test_guest_cannot_confuse_the_daemon_about_its_lifetime(claimed: object):
-    service = Service(IdMap("single", (0, 0, 1), (0, 0, 1)), None, Mock(), Mock())
+    service = Service(IdMap("single", (0, 0, 1), (0, 0, 1)), None, None, Mock(), Mock())
     for ends in (None, 5e9):
         sandbox = Mock(id="a", info={"expires_at": ends}, expires_at=ends, guard=None)
         service._guest_shortened(sandbox, claimed)

@@ -21,6 +21,7 @@ _CLASSES: dict[str, type[errors.SandboxError]] = {
         errors.RateLimitError,
         errors.SandboxError,
         errors.SandboxNotFoundError,
+        errors.SandboxPausedError,
         errors.SnapshotNotFoundError,
         errors.TemplateNotFoundError,
         errors.TransportError,

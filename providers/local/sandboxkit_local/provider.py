@@ -20,7 +20,9 @@ from sandboxkit.provider import (
     CreateRequest,
     LifetimeRequest,
     ListRequest,
+    PauseRequest,
     ProviderSettings,
+    ResumeRequest,
     SnapshotIdRequest,
     SnapshotListRequest,
     SnapshotRequest,
@@ -28,7 +30,7 @@ from sandboxkit.provider import (
 
 from . import CAPABILITIES, paths, template
 from .client import DaemonClient
-from .jail import cgroup, idmap, limits
+from .jail import cgroup, freezer, idmap, limits
 
 __all__ = ["LocalProvider"]
 
@@ -55,8 +57,11 @@ class LocalProvider(GuestProvider):
         groups = cgroup.detect()
         controllers = groups.controllers if groups is not None else frozenset()
         self._single = idmap.choose().kind == "single"
+        can_pause = freezer.detect() is not None
         self.capabilities = replace(
             CAPABILITIES,
+            pause=can_pause,
+            pause_keeps="memory" if can_pause else None,
             users=not self._single,
             limit_cpu="cpu" in controllers,
             limit_memory="memory" in controllers,
@@ -97,10 +102,12 @@ class LocalProvider(GuestProvider):
         return _sandbox_info(result["info"])
 
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
-        if request.state == "paused":
-            return
-        labels, metadata = dict(request.labels), dict(request.metadata)
-        async for item in self._daemon.pages("list", labels=labels, metadata=metadata):
+        wanted: dict[str, Any] = {
+            "labels": dict(request.labels),
+            "metadata": dict(request.metadata),
+            "state": request.state,
+        }
+        async for item in self._daemon.pages("list", **wanted):
             yield _sandbox_info(item)
 
     async def ran_out_of_memory(self, sandbox_id: str) -> bool:
@@ -111,6 +118,18 @@ class LocalProvider(GuestProvider):
         result, _ = await self._daemon.ask(
             "set_lifetime", sandbox=request.sandbox_id, lifetime=request.lifetime
         )
+        return _sandbox_info(result["info"])
+
+    async def pause(self, request: PauseRequest) -> SandboxInfo:
+        result, _ = await self._daemon.ask(
+            "pause", sandbox=request.sandbox_id, lifetime=request.lifetime
+        )
+        self.client(request.sandbox_id).stand_still()
+        return _sandbox_info(result["info"])
+
+    async def resume(self, request: ResumeRequest) -> SandboxInfo:
+        result, _ = await self._daemon.ask("resume", sandbox=request.sandbox_id)
+        self.client(request.sandbox_id).go_on()
         return _sandbox_info(result["info"])
 
     async def aclose(self) -> None:
@@ -198,6 +217,8 @@ class LocalProvider(GuestProvider):
                 "path": resolved["path"],
                 "env": dict(request.env),
                 "lifetime": request.lifetime,
+                "idle_timeout": request.idle_timeout,
+                "on_timeout": request.on_timeout,
                 "can_switch_user": not self._single,
                 "python": resolved["executable"],
             },
@@ -244,6 +265,7 @@ def _sandbox_info(fields: dict[str, Any]) -> SandboxInfo:
     return SandboxInfo(
         id=fields["id"],
         provider="local",
+        state=fields["state"],
         template=fields["template"],
         isolation="namespaces",
         created_at=datetime.fromtimestamp(fields["created_at"], UTC),

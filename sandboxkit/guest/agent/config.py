@@ -26,6 +26,8 @@ class AgentConfig(NamedTuple):
         path: the variable PATH of what is started.
         env: further variables of what is started.
         lifetime: seconds until the sandbox ends; ``None`` is never.
+        idle_timeout: seconds with no operation in progress until it ends; ``None`` is never.
+        on_timeout: what its end is: ``kill``, or ``pause``, which is left to its maker.
         can_switch_user: the agent is uid 0 with the capabilities SETUID and SETGID, so that it can
             act as any user; else everything runs as the agent's own user.
         upper_fd: a descriptor of the directory a snapshot saves, or -1.
@@ -42,6 +44,8 @@ class AgentConfig(NamedTuple):
     path: str = DEFAULT_PATH
     env: Mapping[str, str] = {}
     lifetime: Optional[float] = None
+    idle_timeout: Optional[float] = None
+    on_timeout: str = "kill"
     can_switch_user: bool = False
     upper_fd: int = -1
     python: str = sys.executable

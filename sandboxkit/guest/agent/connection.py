@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Deque, Dict, List, Set
+from typing import TYPE_CHECKING, Callable, Deque, Dict, List, Set, Tuple
 
 from . import frames
 from .errors import TOO_MANY, OpError
@@ -98,6 +98,9 @@ class Connection:
         self._out: Deque[frames.Buffer] = deque()
         self._queued = 0
         self._flush_due = False
+        self._written = 0
+        self._when_written: Deque[Tuple[int, Callable[[], None]]] = deque()
+        self._hears_pauses = False
         self._greeted = False
         self._deaf = False
         self._hello_timer = self._loop.call_later(HELLO_TIMEOUT, self.close)
@@ -121,9 +124,21 @@ class Connection:
         """Call the stream's `on_writable` when there may be room for it."""
         self._waiting[stream] = None
 
+    def announce(self, message: Message) -> bool:
+        """Send an event of the connection itself; false if there is nobody who would hear it."""
+        if not self._greeted or self._deaf or not self._hears_pauses:
+            return False
+        self.send(frames.encode_json(frames.EVENT, 0, message))
+        return True
+
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """Call it once, when all that was sent until now is on its way, or cannot be any more."""
+        self._when_written.append((self._written + self._queued, callback))
+
     def forget(self, stream: Stream) -> None:
         """The stream has ended."""
-        self._streams.pop(stream.id, None)
+        if self._streams.pop(stream.id, None) is not None:
+            self._server.idle.end()
         self._waiting.pop(stream, None)
 
     def _flush(self) -> None:
@@ -153,17 +168,28 @@ class Connection:
         except OSError:
             # Its end, perhaps with a BYE before it, is still to be read.
             self._deaf = True
-            self._out.clear()
-            self._queued = 0
+            self._drop_queue()
             return False
         self._queued -= written
+        self._written += written
         while written:
             piece = self._out.popleft()
             if len(piece) > written:
                 self._out.appendleft(memoryview(piece)[written:])
                 break
             written -= len(piece)
+        self._tell_written()
         return True
+
+    def _drop_queue(self) -> None:
+        self._out.clear()
+        self._written += self._queued
+        self._queued = 0
+        self._tell_written()
+
+    def _tell_written(self) -> None:
+        while self._when_written and self._when_written[0][0] <= self._written:
+            self._when_written.popleft()[1]()
 
     def _refill(self) -> bool:
         """Let the streams that wait for room queue more; false if nothing came of it."""
@@ -244,6 +270,8 @@ class Connection:
         if not equal_tokens(token, self._server.config.token):
             raise frames.FrameError("a wrong token")
         self._greeted = True
+        features = hello.get("features")
+        self._hears_pauses = isinstance(features, list) and frames.PAUSE in features
         self._hello_timer.cancel()
         self.send(frames.encode_json(frames.HELLO, 0, self._server.hello()))
         if hello.get("major") != frames.MAJOR:
@@ -259,6 +287,7 @@ class Connection:
             stream.fail(OpError(TOO_MANY, f"more than {MAX_STREAMS} streams"))
             return
         self._streams[frame.stream] = stream
+        self._server.idle.begin()
         self._server.open(stream, arguments)
 
     def _on_stream_frame(self, frame: frames.Frame) -> None:
@@ -298,9 +327,10 @@ class Connection:
         self._hello_timer.cancel()
         self._loop.unwatch(self._fd)
         self._socket.close()
-        self._out.clear()
+        self._drop_queue()
         self._waiting.clear()
         streams, self._streams = list(self._streams.values()), {}
         self._server.disconnected(self)
         for stream in streams:
+            self._server.idle.end()
             stream.lost(clean)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Deque, Dict, List, Tuple
 
 from .lifetime import Lifetime
 from .loop import READABLE, WRITABLE
+from .pause import Pause
 from .server import Server
 from .snapshot import start_snapshot
 
@@ -36,6 +37,7 @@ class Control:
         self._server = server
         self._socket = sock
         self._lifetime = lifetime
+        self._pause = Pause(server)
         self._gone = gone
         self._out: Deque[bytes] = deque()
         server.loop.watch(sock.fileno(), READABLE, self._on_ready)
@@ -88,10 +90,19 @@ class Control:
             self._server.accept(socket.socket(fileno=fds.pop(0)))
         elif do == "set_lifetime":
             self._lifetime.set(message.get("lifetime"))
+        elif do == "pausing":
+            self._pause.begin(message.get("if_idle") is True, self._stands_still)
+        elif do == "resumed":
+            self._pause.end()
         elif do == "snapshot" and fds:
+            self._server.idle.begin()
             start_snapshot(self._server, fds.pop(0), self._snapshot_done)
 
+    def _stands_still(self, still: bool) -> None:
+        self.tell({"event": "still", "ok": still})
+
     def _snapshot_done(self, error: str) -> None:
+        self._server.idle.end()
         if error:
             self.tell({"event": "snapshot", "ok": False, "error": error})
         else:

@@ -14,6 +14,9 @@ from typing import Any, Dict, Iterator, NamedTuple, Union
 MAJOR = 1
 MINOR = 0
 
+#: The feature of a client that wants to be told of pauses, in events of stream 0.
+PAUSE = "pause"
+
 HELLO = 1
 OPEN = 2
 EVENT = 3
@@ -132,7 +135,7 @@ def _check_header(kind: int, channel: int, flags: int, stream: int, length: int)
         raise FrameError(f"unknown flags {flags:#x} for type {kind}")
     if channel > STDERR or (channel and kind not in (DATA, CREDIT)):
         raise FrameError(f"channel {channel} for type {kind}")
-    if (stream == 0) != (kind in (HELLO, BYE)):
+    if (stream == 0) != (kind in (HELLO, BYE)) and (stream or kind != EVENT):
         raise FrameError(f"stream {stream} for type {kind}")
 
 

@@ -26,7 +26,7 @@ class Timer:
     """Something that will be called; see `Loop.call_later`.
 
     Attributes:
-        when: on the monotonic clock, seconds.
+        when: on the loop's clock, seconds.
     """
 
     __slots__ = ("_loop", "callback", "when")
@@ -59,6 +59,8 @@ class Loop:
         self._soon: Deque[Callable[[], None]] = deque()
         self._running = False
         self._signal_fds: Tuple[int, int] = (-1, -1)
+        self._stood_still = 0.0
+        self._stopped_at: Optional[float] = None
 
     # -- descriptors --
 
@@ -82,10 +84,26 @@ class Loop:
 
     # -- timers --
 
+    def time(self) -> float:
+        """Seconds on the monotonic clock, less those in which it was stopped."""
+        now = time.monotonic() if self._stopped_at is None else self._stopped_at
+        return now - self._stood_still
+
+    def stop_clock(self) -> None:
+        """Let no timer run out until `start_clock`. Idempotent."""
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+
+    def start_clock(self) -> None:
+        """Let timers go on with what was left of them. Idempotent."""
+        if self._stopped_at is not None:
+            self._stood_still += time.monotonic() - self._stopped_at
+            self._stopped_at = None
+
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
         """Call it once, after `seconds`."""
         self._sequence += 1
-        timer = Timer(self, time.monotonic() + seconds, callback)
+        timer = Timer(self, self.time() + seconds, callback)
         heapq.heappush(self._timers, (timer.when, self._sequence, timer))
         return timer
 
@@ -153,14 +171,14 @@ class Loop:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
             self._cancelled = max(0, self._cancelled - 1)
-        if not self._timers:
+        if not self._timers or self._stopped_at is not None:
             return -1.0
-        return min(_LONGEST_WAIT, max(0.0, self._timers[0][0] - time.monotonic()))
+        return min(_LONGEST_WAIT, max(0.0, self._timers[0][0] - self.time()))
 
     def _expire(self) -> None:
-        if not self._timers:
+        if not self._timers or self._stopped_at is not None:
             return
-        now = time.monotonic()
+        now = self.time()
         while self._timers and self._timers[0][0] <= now:
             timer = heapq.heappop(self._timers)[2]
             callback, timer.callback = timer.callback, None

@@ -58,7 +58,7 @@ class Process:
         exit_event: what listeners are told when it has exited; ``None`` until then.
         exit_marks: up to which offsets it had written by then.
         terminating: how many clients wait for the end of its tree.
-        ended_at: when it was reaped, on the monotonic clock.
+        ended_at: when it was reaped, on the loop's clock.
         input_received: bytes of input that its owners have sent.
     """
 
@@ -267,7 +267,7 @@ class Process:
 
     def _reaped(self, status: int) -> None:
         self.running = False
-        self.ended_at = time.monotonic()
+        self.ended_at = self._loop.time()
         if os.WIFSIGNALED(status):
             self.signal = os.WTERMSIG(status)
         else:

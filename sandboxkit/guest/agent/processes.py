@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import Callable, Dict
 
 from . import arguments
@@ -204,7 +203,7 @@ class Processes:
         self._clean_later()
 
     def _forget_old(self) -> None:
-        horizon = time.monotonic() - REMEMBERED_FOR
+        horizon = self._server.loop.time() - REMEMBERED_FOR
         surplus = len(self._ended) - REMEMBERED
         for pid, process in list(self._ended.items()):
             if surplus <= 0 and process.ended_at > horizon:

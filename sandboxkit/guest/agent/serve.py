@@ -63,8 +63,15 @@ def serve(
             loop.call_later(_LAST_BREATH, loop.stop)
             table.terminate_all(loop.stop)
 
+    def over(reason: str) -> None:
+        if line is not None and config.on_timeout == "pause":
+            line.tell({"event": "over", "reason": reason})
+        else:
+            end(reason)
+
     line: Optional[Control] = None
-    lifetime = Lifetime(loop, lambda: end("lifetime"))
+    lifetime = Lifetime(loop, lambda: over("lifetime"))
+    server.idle.limit(config.idle_timeout, lambda: over("idle"))
     lifetime.install(server)
     lifetime.set(config.lifetime)
     if control is not None:
@@ -74,7 +81,7 @@ def serve(
     if listen is not None:
         server.listen(listen)
     if control is None and listen is None:
-        server.on_idle = lambda: end("idle")
+        server.on_idle = lambda: end("alone")
     for connection in connections:
         server.accept(connection)
     if line is not None:

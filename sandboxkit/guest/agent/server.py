@@ -11,6 +11,7 @@ from .accounts import Account
 from .config import AgentConfig
 from .connection import Connection
 from .errors import NO_SUCH_USER, UNSUPPORTED, OpError
+from .idle import Idle
 from .loop import READABLE, Loop
 from .stream import Message, Stream
 
@@ -30,6 +31,7 @@ class Server:
     Attributes:
         loop: the reactor; use it for descriptors and timers.
         config: what the sandbox's maker said.
+        idle: told of every operation in progress.
         on_exit_hooks: called before an agent that is not PID 1 exits, to end what it started.
         on_idle: called when the last connection has closed.
     """
@@ -37,6 +39,7 @@ class Server:
     def __init__(self, loop: Loop, config: AgentConfig) -> None:
         self.loop = loop
         self.config = config
+        self.idle = Idle(loop)
         self.on_exit_hooks: List[Callable[[], None]] = []
         self.on_idle: Optional[Callable[[], None]] = None
         self._ops: Dict[str, Handler] = {}
@@ -166,6 +169,10 @@ class Server:
             sock.close()
             return
         self._connections[Connection(self, sock)] = None
+
+    def announce(self, message: Message) -> List[Connection]:
+        """Send every client an event of its connection; returns those of all who have greeted."""
+        return [one for one in list(self._connections) if one.announce(message)]
 
     def disconnected(self, connection: Connection) -> None:
         """A connection has closed."""

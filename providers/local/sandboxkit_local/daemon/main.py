@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sandboxkit.errors import ProviderUnavailableError, SandboxError
 from sandboxkit_local import codes, needs
-from sandboxkit_local.jail import cgroup, idmap
+from sandboxkit_local.jail import cgroup, freezer, idmap
 from sandboxkit_local.paths import Paths
 
 from .server import Server
@@ -60,19 +60,22 @@ async def _run(paths: Paths, ready_fd: int, idle: float) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
+    ids = idmap.choose()
     cgroup.remove_leftovers(paths.journal)
-    cgroups = cgroup.detect()
-    if cgroups is not None:
-        cgroups.prepare(f"sandboxkit-{paths.digest}", paths.journal)
+    name = f"sandboxkit-{paths.digest}"
+    if (cgroups := cgroup.detect()) is not None:
+        cgroups.prepare(name, paths.journal)
+    if (freezers := freezer.detect()) is not None:
+        freezers.prepare(name, paths.journal, ids.uids[1])
     snapshots = SnapshotStore(paths.snapshots)
     snapshots.load()
-    ids = idmap.choose()
     if ids.kind == "single" and idmap.is_host_root():
         raise ProviderUnavailableError(
             "this process has no id but the host's root, which no sandbox may have",
             hint=f"run as another user, {needs.INSTEAD}",
         )
-    service = Service(ids, cgroups, snapshots, Zygotes(ids, paths.digest))
+    zygotes = Zygotes(ids, freezers, paths.digest)
+    service = Service(ids, cgroups, freezers, snapshots, zygotes)
     paths.socket.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(paths.socket))

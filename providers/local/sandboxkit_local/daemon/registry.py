@@ -11,8 +11,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sandboxkit.errors import Cause, SandboxError, SandboxNotFoundError, TransportError
+from sandboxkit.errors import (
+    Cause,
+    SandboxError,
+    SandboxNotFoundError,
+    SandboxPausedError,
+    TransportError,
+)
 from sandboxkit_local.jail.cgroup import Cgroup
+from sandboxkit_local.jail.freezer import Freezer
 from sandboxkit_local.peer import Peer
 
 if TYPE_CHECKING:
@@ -36,6 +43,7 @@ class Sandbox:
         zygote: what it was forked from.
         control: the connection to its guest.
         cgroup: its limits, if they need one.
+        freezer: what it is paused by, where that is possible.
         pidfd: its first process.
         ready: done when commands can run in it; or why it could not be made.
         ended: done when it is verifiably gone.
@@ -44,6 +52,11 @@ class Sandbox:
         snapshotting: held while a snapshot is taken; guests answer in no order.
         snapshot: what the guest will say of the one under way.
         oom_kills_told: how many kills for want of memory a client was told of.
+        order: the message it was made from, for its forks.
+        lifetime: seconds, as they were set last.
+        rest: seconds that its lifetime will go on for once it is resumed.
+        changing: held while it is being paused or resumed.
+        stood_still: what the guest will say to being paused.
     """
 
     id: str
@@ -54,14 +67,30 @@ class Sandbox:
     zygote: Zygote
     ready: asyncio.Future[None]
     ended: asyncio.Future[None]
+    order: dict[str, Any]
+    lifetime: float | None
     control: Peer | None = None
     cgroup: Cgroup | None = None
+    freezer: Freezer | None = None
+    rest: float | None = None
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stood_still: asyncio.Future[bool] | None = None
     pidfd: int | None = None
     cause: Cause | None = None
     guard: asyncio.TimerHandle | None = None
     snapshotting: asyncio.Lock = field(default_factory=asyncio.Lock)
     snapshot: asyncio.Future[dict[str, Any]] | None = None
     oom_kills_told: int = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still."""
+        return bool(self.info["state"] == "paused")
+
+    @property
+    def on_timeout(self) -> str:
+        """What happens at the end of its time: ``kill`` or ``pause``."""
+        return str(self.order["agent"]["on_timeout"])
 
     @property
     def expires_at(self) -> float | None:
@@ -150,7 +179,21 @@ class Registry:
             f"there is no sandbox {sandbox_id}; {known}", cause=cause, sandbox_id=sandbox_id
         )
 
-    def matching(self, labels: dict[str, str], metadata: dict[str, str]) -> list[Sandbox]:
+    def running(self, sandbox_id: str) -> Sandbox:
+        """A sandbox that can do something.
+
+        Raises:
+            SandboxNotFoundError: there is none, or no longer; with the cause.
+            SandboxPausedError: it is paused.
+        """
+        sandbox = self.get(sandbox_id)
+        if sandbox.paused:
+            raise SandboxPausedError.of(f"local:{sandbox_id}", sandbox_id=sandbox_id)
+        return sandbox
+
+    def matching(
+        self, labels: dict[str, str], metadata: dict[str, str], state: str | None
+    ) -> list[Sandbox]:
         """The usable sandboxes that carry all of these, oldest first."""
         return [
             sandbox
@@ -159,4 +202,5 @@ class Registry:
             and sandbox.cause is None
             and labels.items() <= sandbox.info["labels"].items()
             and metadata.items() <= sandbox.info["metadata"].items()
+            and state in (None, sandbox.info["state"])
         ]

@@ -115,7 +115,9 @@ class _Client:
             "list": self._list,
             "list_snapshots": self._list_snapshots,
             "oom": self._oom,
+            "pause": self._pause,
             "ping": self._ping,
+            "resume": self._resume,
             "set_lifetime": self._set_lifetime,
             "shutdown": self._shutdown,
             "snapshot": self._snapshot,
@@ -229,20 +231,32 @@ class _Client:
         return {}, [await self._service.connect(str(message["sandbox"]))]
 
     async def _find(self, message: dict[str, Any]) -> Reply:
-        return {"info": self._service.registry.get(str(message["sandbox"])).info}, []
+        return {"info": (await self._service.settled(str(message["sandbox"]))).info}, []
 
     async def _kill(self, message: dict[str, Any]) -> Reply:
         return {"killed": await self._service.kill(str(message["sandbox"]))}, []
 
     async def _list(self, message: dict[str, Any]) -> Reply:
         found = self._service.registry.matching(
-            _texts(message, "labels"), _texts(message, "metadata")
+            _texts(message, "labels"), _texts(message, "metadata"), message.get("state")
         )
         return _page([sandbox.info for sandbox in found], message)
 
     async def _oom(self, message: dict[str, Any]) -> Reply:
         sandbox = self._service.registry.get(str(message["sandbox"]))
         return {"oom": sandbox.ran_out_of_memory()}, []
+
+    async def _pause(self, message: dict[str, Any]) -> Reply:
+        lifetime = message["lifetime"]
+        seconds = None if lifetime is None else float(lifetime)
+        sandbox = self._service.registry.get(str(message["sandbox"]))
+        await self._service.pausing.pause(sandbox, seconds)
+        return {"info": sandbox.info}, []
+
+    async def _resume(self, message: dict[str, Any]) -> Reply:
+        sandbox = self._service.registry.get(str(message["sandbox"]))
+        await self._service.pausing.resume(sandbox)
+        return {"info": sandbox.info}, []
 
     async def _set_lifetime(self, message: dict[str, Any]) -> Reply:
         lifetime = message["lifetime"]

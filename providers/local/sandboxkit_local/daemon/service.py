@@ -20,10 +20,12 @@ from sandboxkit.errors import (
 )
 from sandboxkit_local import codes, wire
 from sandboxkit_local.jail.cgroup import Cgroups, Limits
+from sandboxkit_local.jail.freezer import Freezer, Freezers
 from sandboxkit_local.jail.idmap import IdMap
 from sandboxkit_local.peer import Peer
 
 from . import mounting
+from .pausing import Over, Pausing
 from .registry import Registry, Sandbox
 from .slots import Slots
 from .snapshots import VERDICT, SnapshotStore
@@ -37,6 +39,7 @@ _log = logging.getLogger(__name__)
 GUARD = 2.0
 """Seconds after a sandbox's end at which it is killed if it has not ended itself."""
 
+_LAST_BREATH = 2.0  # seconds that zygotes have to be gone once they were killed
 _LONGEST_TIMER = 86_400.0
 _LONGEST_LIFETIME = 10 * 366 * 86_400  # seconds; a guest that claims more is not believed
 
@@ -47,18 +50,26 @@ class Service:
     Args:
         ids: how host ids are given out.
         cgroups: where limits can be set, if anywhere.
+        freezers: where sandboxes can be paused, if anywhere.
         snapshots: where snapshots are kept.
         zygotes: what sandboxes are forked from.
     """
 
     def __init__(
-        self, ids: IdMap, cgroups: Cgroups | None, snapshots: SnapshotStore, zygotes: Zygotes
+        self,
+        ids: IdMap,
+        cgroups: Cgroups | None,
+        freezers: Freezers | None,
+        snapshots: SnapshotStore,
+        zygotes: Zygotes,
     ) -> None:
         self.registry = Registry()
+        self.pausing = Pausing(self.registry, self._tell, self._guard)
         self.snapshots = snapshots
         self.zygotes = zygotes
         self._cgroups = cgroups
         self._ids = ids
+        self._freezers = freezers
         self._slots = Slots(ids.slots)
 
     # -- making -------------------------------------------------------------------------------
@@ -123,6 +134,7 @@ class Service:
         info = {
             **message["info"],
             "id": secrets.token_hex(6),
+            "state": "running",
             "template": template["name"],
             "created_at": now,
             "expires_at": None if lifetime is None else now + lifetime,
@@ -136,6 +148,8 @@ class Service:
             zygote=zygote,
             ready=loop.create_future(),
             ended=loop.create_future(),
+            order=message,
+            lifetime=lifetime,
         )
         info["labels"].setdefault("nonce", message["nonce"])
         self.registry.add(sandbox)
@@ -160,10 +174,7 @@ class Service:
         roles = [("control", guest_control.detach()), ("connection", guest_connection.detach())]
         feeding: asyncio.Task[None] | None = None
         try:
-            enforced = self._enforced(limits)
-            if enforced.controllers() and self._cgroups is not None:
-                sandbox.cgroup = self._cgroups.make(sandbox.id, enforced)
-                roles += [("cgroup", fd) for fd in sandbox.cgroup.open()]
+            self._place(sandbox, self._enforced(limits), roles)
             if archive is not None:
                 reading, writing = os.pipe()
                 roles.append(("snapshot", reading))
@@ -209,6 +220,17 @@ class Service:
             return []
         owners = mounting.stand_in(self._ids, sandbox.slot, message["agent"])
         return await mounting.detached(message["mounts"], owners, self.zygotes.digest)
+
+    def _place(self, sandbox: Sandbox, limits: Limits, roles: list[tuple[str, int]]) -> None:
+        """Make its groups; adds descriptors by which its first process gets into them."""
+        if limits.controllers() and self._cgroups is not None:
+            sandbox.cgroup = self._cgroups.make(sandbox.id, limits)
+            roles += [("cgroup", fd) for fd in sandbox.cgroup.open()]
+            if self._freezers is not None and self._cgroups.unified:  # a process is in one only
+                sandbox.freezer = Freezer(sandbox.cgroup.directories[0])
+        if self._freezers is not None and sandbox.freezer is None:
+            sandbox.freezer = self._freezers.make(sandbox.id)
+            roles += zip(("birth", "freezer"), sandbox.freezer.open(), strict=True)
 
     def _enforced(self, limits: Limits) -> Limits:
         within = {name: getattr(limits, name) for name in limits.controllers()}
@@ -257,8 +279,9 @@ class Service:
             return
         self.registry.bury(sandbox)
         self._slots.give_back(sandbox.slot)
-        if sandbox.cgroup is not None and not sandbox.cgroup.remove():
-            _log.warning("the control group of sandbox %s is still in use", sandbox.id)
+        for group in (sandbox.cgroup, sandbox.freezer):
+            if group is not None and not group.remove():
+                _log.warning("a control group of sandbox %s is still in use", sandbox.id)
 
     def _guest_said(self, sandbox: Sandbox, message: dict[str, Any], fds: list[int]) -> None:
         wire.close_all(fds)  # a guest has none to give
@@ -270,8 +293,13 @@ class Service:
             sandbox.strike("transport")
         elif event == "lifetime":
             self._guest_shortened(sandbox, message.get("lifetime"))
-        elif event == "ending" and message.get("reason") == "lifetime":
+        elif event == "ending" and message.get("reason") in ("lifetime", "idle"):
             sandbox.cause = sandbox.cause or "expired"
+        elif event == "over" and sandbox.on_timeout == "pause":
+            over: Over = "idle" if message.get("reason") == "idle" else "lifetime"
+            self.pausing.time_is_over(sandbox, over)
+        elif event == "still":
+            self.pausing.said(sandbox, message)
         elif event == "snapshot" and sandbox.snapshot and not sandbox.snapshot.done():
             sandbox.snapshot.set_result(message)
 
@@ -286,12 +314,16 @@ class Service:
     # -- lifetime -----------------------------------------------------------------------------
 
     async def set_lifetime(self, sandbox_id: str, lifetime: float | None) -> dict[str, Any]:
-        """Let a sandbox end `lifetime` seconds from now; its record.
+        """Let a sandbox end `lifetime` seconds from now, or from when it is resumed; its record.
 
         Raises:
             SandboxNotFoundError: there is no such sandbox, or no longer.
         """
         sandbox = self.registry.get(sandbox_id)
+        sandbox.lifetime = lifetime
+        if sandbox.paused:
+            sandbox.rest = lifetime
+            return sandbox.info
         self._set_end(sandbox, lifetime)
         await self._tell(sandbox, {"do": "set_lifetime", "lifetime": lifetime})
         return sandbox.info
@@ -313,9 +345,11 @@ class Service:
             sandbox.guard = None
         if sandbox.expires_at is None or sandbox.id not in self.registry.live:
             return
-        left = sandbox.expires_at + GUARD - time.time()
+        left = sandbox.expires_at + (0.0 if sandbox.paused else GUARD) - time.time()
         loop = asyncio.get_running_loop()
-        if left <= 0:
+        if left <= 0 and sandbox.on_timeout == "pause" and not sandbox.paused:
+            self.pausing.time_is_over(sandbox, "lifetime")
+        elif left <= 0:
             sandbox.strike("expired")
         else:
             sandbox.guard = loop.call_later(min(left, _LONGEST_TIMER), self._guard, sandbox)
@@ -327,8 +361,10 @@ class Service:
 
         Raises:
             SandboxNotFoundError: there is no such sandbox, or no longer.
+            SandboxPausedError: it is paused.
         """
-        sandbox = self.registry.get(sandbox_id)
+        sandbox = await self.settled(sandbox_id)
+        self.registry.running(sandbox_id)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -337,6 +373,18 @@ class Service:
                 ours.close()
                 raise
         return ours
+
+    async def settled(self, sandbox_id: str) -> Sandbox:
+        """A sandbox that is not just being paused or resumed.
+
+        Raises:
+            SandboxNotFoundError: there is no such sandbox, or no longer.
+        """
+        sandbox = self.registry.get(sandbox_id)
+        if sandbox.changing.locked():
+            async with sandbox.changing:
+                return self.registry.get(sandbox_id)
+        return sandbox
 
     async def kill(self, sandbox_id: str) -> bool:
         """End a sandbox; true if it was there. Returns when it is gone, all of it."""
@@ -356,12 +404,14 @@ class Service:
 
         Raises:
             SandboxNotFoundError: there is no such sandbox, or no longer.
+            SandboxPausedError: it is paused.
             InvalidRequestError: the owner has a snapshot of this name.
             TransportError: it failed; nothing was kept.
         """
         sandbox = self.registry.get(message["sandbox"])
         with self.snapshots.reserve(message["name"], message["labels"]):
             async with sandbox.snapshotting:
+                self.registry.running(sandbox.id)
                 return await self._snapshot(sandbox, message)
 
     async def _snapshot(self, sandbox: Sandbox, message: dict[str, Any]) -> dict[str, Any]:
@@ -411,6 +461,8 @@ class Service:
         await asyncio.gather(*(s.ended for s in list(self.registry.live.values())))
         if self._cgroups is not None:
             self._cgroups.close()
+        if self._freezers is not None:
+            await self._freezers.close(_LAST_BREATH)
 
 
 def _failure(message: dict[str, Any]) -> SandboxError:

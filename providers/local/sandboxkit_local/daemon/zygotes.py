@@ -14,6 +14,7 @@ from typing import Any
 
 from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit_local import bootstrap, needs, wire
+from sandboxkit_local.jail.freezer import Freezers
 from sandboxkit_local.jail.idmap import Extent, IdMap
 from sandboxkit_local.peer import Peer
 
@@ -170,14 +171,16 @@ class Zygotes:
 
     Args:
         ids: the ids they may use.
+        freezers: where their sandboxes are paused, if anywhere.
         digest: tells this daemon's processes from another's in lists of processes.
 
     Attributes:
         digest: as given.
     """
 
-    def __init__(self, ids: IdMap, digest: str) -> None:
+    def __init__(self, ids: IdMap, freezers: Freezers | None, digest: str) -> None:
         self._ids = ids
+        self._freezers = freezers
         self.digest = digest
         self._by_template: dict[str, asyncio.Task[Zygote]] = {}
 
@@ -226,6 +229,8 @@ class Zygotes:
                 ) from error
         zygote = Zygote(process, ours, repr(template["name"]))
         try:
+            if self._freezers is not None:
+                self._freezers.adopt(process.pid)
             await zygote.start(template, self._ids)
         except BaseException:
             await zygote.kill()

@@ -10,11 +10,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Cgroup", "Cgroups", "Limits", "detect", "remove_leftovers"]
+__all__ = [
+    "Cgroup",
+    "Cgroups",
+    "Limits",
+    "detect",
+    "mounts",
+    "note",
+    "own_groups",
+    "remove",
+    "remove_leftovers",
+]
 
 _CONTROLLERS = ("cpu", "memory", "pids")
 _PERIOD = 100_000  # microseconds
@@ -64,7 +74,7 @@ class Cgroup:
 
     def remove(self) -> bool:
         """Remove them; false if one is still in use."""
-        removed = [_remove(directory) for directory in self.directories]
+        removed = [remove(directory) for directory in self.directories]
         return all(removed)
 
 
@@ -73,22 +83,22 @@ class Cgroups:
 
     Attributes:
         controllers: which of cpu, memory and pids can be bounded.
+        unified: whether the groups are of version 2.
     """
 
     def __init__(self, parents: Mapping[str, Path], *, unified: bool) -> None:
         self._parents = parents
-        self._unified = unified
+        self.unified = unified
         self._base: dict[str, Path] = {}
         self.controllers = frozenset(parents)
 
     def prepare(self, name: str, journal: Path) -> None:
         """Make the groups that hold the sandboxes' groups, noting them in the journal first."""
         bases = {controller: parent / name for controller, parent in self._parents.items()}
-        noted = sorted({str(base) for base in bases.values()})
-        journal.write_text(json.dumps(noted), encoding="utf-8")
+        note(journal, bases.values())
         for base in set(bases.values()):
             base.mkdir(exist_ok=True)
-            if self._unified:
+            if self.unified:
                 wanted = " ".join(f"+{controller}" for controller in bases)
                 (base / "cgroup.subtree_control").write_text(wanted)
         self._base = bases
@@ -113,23 +123,23 @@ class Cgroups:
     def close(self) -> None:
         """Remove the groups that held the sandboxes' groups."""
         for base in set(self._base.values()):
-            _remove(base)
+            remove(base)
 
     def _limit(self, directory: Path, controller: str, limits: Limits) -> None:
         if controller == "cpu":
             assert limits.cpu is not None
             quota = max(1000, int(limits.cpu * _PERIOD))
-            if self._unified:
+            if self.unified:
                 (directory / "cpu.max").write_text(f"{quota} {_PERIOD}")
             else:
                 (directory / "cpu.cfs_period_us").write_text(str(_PERIOD))
                 (directory / "cpu.cfs_quota_us").write_text(str(quota))
         elif controller == "memory":
-            name = "memory.max" if self._unified else "memory.limit_in_bytes"
+            name = "memory.max" if self.unified else "memory.limit_in_bytes"
             (directory / name).write_text(str(limits.memory))
             swap, value = (
                 ("memory.swap.max", "0")
-                if self._unified
+                if self.unified
                 else ("memory.memsw.limit_in_bytes", str(limits.memory))
             )
             if (directory / swap).exists():
@@ -142,10 +152,10 @@ def detect() -> Cgroups | None:
     """Where this process may make groups; ``None`` if nowhere."""
     if os.getuid() != 0:
         return None
-    own = _own_groups()
-    mounts = list(_mounts())
+    own = own_groups()
+    trees = mounts()
     parents: dict[str, Path] = {}
-    for point, root, kind, options in mounts:
+    for point, root, kind, options in trees:
         for controller in _CONTROLLERS:
             if kind == "cgroup" and controller in options and controller in own:
                 relative = os.path.relpath(own[controller], root)
@@ -153,7 +163,7 @@ def detect() -> Cgroups | None:
     parents = {name: path for name, path in parents.items() if os.access(path, os.W_OK)}
     if parents:
         return Cgroups(parents, unified=False)
-    for point, _, kind, _ in mounts:
+    for point, _, kind, _ in trees:
         if kind == "cgroup2" and os.access(point, os.W_OK):
             with contextlib.suppress(OSError):
                 enabled = (point / "cgroup.subtree_control").read_text().split()
@@ -161,23 +171,34 @@ def detect() -> Cgroups | None:
     return Cgroups(parents, unified=True) if parents else None
 
 
-def remove_leftovers(journal: Path) -> None:
-    """Remove the groups that a killed predecessor noted; those still in use stay."""
+def note(journal: Path, bases: Iterable[Path]) -> None:
+    """Add groups to those that a successor removes."""
+    noted = {*_noted(journal), *map(str, bases)}
+    journal.write_text(json.dumps(sorted(noted)), encoding="utf-8")
+
+
+def _noted(journal: Path) -> list[str]:
     try:
         noted = json.loads(journal.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return
-    for base in noted if isinstance(noted, list) else ():
-        path = Path(str(base))
+        return []
+    return [str(base) for base in noted] if isinstance(noted, list) else []
+
+
+def remove_leftovers(journal: Path) -> None:
+    """Remove the groups that a killed predecessor noted; those still in use stay."""
+    for base in _noted(journal):
+        path = Path(base)
         if path.name.startswith("sandboxkit-"):
             with contextlib.suppress(OSError):
                 for child in path.iterdir():
                     if child.is_dir():
-                        _remove(child)
-            _remove(path)
+                        remove(child)
+            remove(path)
 
 
-def _remove(directory: Path) -> bool:
+def remove(directory: Path) -> bool:
+    """Remove a group; false if it is still in use."""
     try:
         directory.rmdir()
     except FileNotFoundError:
@@ -187,7 +208,8 @@ def _remove(directory: Path) -> bool:
     return True
 
 
-def _own_groups() -> dict[str, str]:
+def own_groups() -> dict[str, str]:
+    """The group that this process is in, by controller; version 2's is that of ``""``."""
     groups = {}
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, names, path = line.split(":", 2)
@@ -195,7 +217,7 @@ def _own_groups() -> dict[str, str]:
     return groups
 
 
-def _mounts() -> list[tuple[Path, str, str, list[str]]]:
+def mounts() -> list[tuple[Path, str, str, list[str]]]:
     """Mount point, root, file system and its options, of every control group tree."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():

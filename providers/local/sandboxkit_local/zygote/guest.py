@@ -60,6 +60,8 @@ def become(
     skeleton: str,
     handshake: socket.socket,
     shared: Shared,
+    *,
+    placed: bool,
 ) -> NoReturn:
     """Turn this process, just forked, into the agent of a new sandbox, and serve until it ends.
 
@@ -69,6 +71,7 @@ def become(
         skeleton: the directory that is the lowest layer of the root.
         handshake: to ask the zygote for our ids.
         shared: what is the same for all.
+        placed: whether we were born in the group that the sandbox is paused by.
     """
     status = 1
     by_role: dict[str, list[int]] = {}
@@ -78,6 +81,7 @@ def become(
     try:
         syscalls.die_with_parent()
         _close_all_but({0, 1, 2, handshake.fileno(), *fds})
+        _join(by_role, placed=placed)
         upper = _enter(message, by_role, skeleton, handshake, shared)
         _make_workdir(**{name: message["agent"][name] for name in ("workdir", "uid", "gid")})
         status = _serve(message["agent"], control, by_role["connection"], upper)
@@ -93,6 +97,17 @@ def become(
         if sys.exc_info()[0] is not None:
             _report(control)
         os._exit(status)
+
+
+def _join(by_role: dict[str, list[int]], *, placed: bool) -> None:
+    """Enter the groups that bound and pause the sandbox."""
+    groups = by_role.get("cgroup", [])
+    if not placed:
+        groups = groups + by_role.get("freezer", [])
+    for fd in groups:
+        os.write(fd, b"0")
+    for role in ("birth", "cgroup", "freezer"):
+        wire.close_all(by_role.get(role, ()))
 
 
 class _WorkdirError(Exception):
@@ -135,9 +150,6 @@ def _enter(
     ids = shared.ids
     ours = ids.sandbox(message["slot"], message["own"])
     os.setsid()
-    for fd in by_role.get("cgroup", ()):
-        os.write(fd, b"0")
-        os.close(fd)
     syscalls.unshare(
         syscalls.CLONE_NEWNS
         | syscalls.CLONE_NEWIPC

@@ -54,6 +54,7 @@ class Zygote:
         self._selector = selectors.EpollSelector()
         self._children: dict[int, _Child] = {}
         self._skeletons: set[str] = set()
+        self._can_place = True
 
     def run(self) -> NoReturn:
         """Warm up, say so, then fork until told to stop or the daemon is gone."""
@@ -126,15 +127,25 @@ class Zygote:
     ) -> int:
         syscalls.unshare(syscalls.CLONE_NEWPID)
         try:
-            pid = os.fork()
+            pid, placed = self._fork_into(dict(zip(message["fds"], fds, strict=True)).get("birth"))
             if pid == 0:
                 try:
-                    guest.become(message, fds, skeleton, handshake, self._shared)
+                    guest.become(message, fds, skeleton, handshake, self._shared, placed=placed)
                 finally:  # whatever happens, a child must never go on as the zygote
                     os._exit(1)
         finally:
             syscalls.setns(self._shared.own_pids, syscalls.CLONE_NEWPID)
         return pid
+
+    def _fork_into(self, group: int | None) -> tuple[int, bool]:
+        """Fork; also whether the child was born in its group, or has still to join it."""
+        if group is not None and self._can_place:
+            try:
+                return syscalls.fork_into(group), True
+            except OSError as error:
+                self._can_place = False
+                print(f"sandboxes join their groups: {error}", file=sys.stderr, flush=True)
+        return os.fork(), False
 
     def _map_ids(self, child: _Child) -> None:
         """Answer a guest that has made its user namespace and waits for its ids."""
