@@ -182,9 +182,9 @@ class _Copying:
         return is_file and self._same_time(entry, found)
 
     def _same_time(self, entry: TreeEntry, found: TreeEntry) -> bool:
-        """Whether the times are the same, as far as both sides know them."""
-        unit = max(self._source.time_unit, self._target.time_unit)
-        return entry.mtime_ns // unit == found.mtime_ns // unit
+        """Whether the times are the same, as well as the target keeps them."""
+        unit = self._target.time_unit
+        return unit is not None and entry.mtime_ns // unit == found.mtime_ns // unit
 
     def _is_there(self, entry: TreeEntry, found: TreeEntry, work: _Work) -> None:
         self._meter.there(entry.size)

@@ -31,13 +31,12 @@ MAX_ENTRIES = 10_000_000
 
 
 class Side(Protocol):
-    """A tree of directories; see the requests of the same names in `sandboxkit.provider`.
+    """A tree of directories; see the requests of the same names in `sandboxkit.provider`."""
 
-    Attributes:
-        time_unit: nanoseconds; how well times are kept.
-    """
-
-    time_unit: int
+    @property
+    def time_unit(self) -> int | None:
+        """How well it keeps the times of what is written: nanoseconds; ``None`` is not at all."""
+        ...
 
     def walk(self, excludes: Excludes) -> AsyncIterator[Sequence[TreeEntry]]:
         """All in it, but for what is left out."""
@@ -78,8 +77,9 @@ class RemoteSide:
 
     def __init__(self, provider: Provider, sandbox_id: str, path: str, user: str | None) -> None:
         self._provider = provider
-        emulated = "trees" in getattr(provider, "emulated", frozenset())
-        self.time_unit = 10**9 if emulated else 1
+        self.time_unit: int | None = 1
+        if "trees" in getattr(provider, "emulated", frozenset()):
+            self.time_unit = 10**9 if provider.capabilities.commands else None
         self._path = path
         self._common: dict[str, Any] = {"sandbox_id": sandbox_id, "path": path, "user": user}
 

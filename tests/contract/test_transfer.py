@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandboxkit import InvalidRequestError, PathIsDirectoryError, Sandbox, TransferProgress
+from tests.contract.conftest import Target
 
 MIB = 1 << 20
 NOON = 1_700_000_000_123_456_789
@@ -326,3 +327,11 @@ def test_many_small_files(sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.files.upload(top, "many").files == 3000
     assert sandbox.files.download("many", tmp_path / "back").files == 3000
     assert described(tmp_path / "back") == described(top)
+
+
+@pytest.mark.needs("file_ops")
+def test_create_takes_a_directory(target: Target, tree: Path) -> None:
+    with target.create(files={"work": tree, "one": tree / "script"}) as sandbox:
+        assert sandbox.files.read_bytes("work/sub/large") == content(3 * MIB + 1)
+        assert sandbox.files.stat("work/empty").is_dir
+        assert sandbox.files.read_text("one") == "#!/bin/sh\n"
