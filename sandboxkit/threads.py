@@ -7,11 +7,12 @@ nobody writes to) would then hang the exit.
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-__all__ = ["in_thread"]
+__all__ = ["Worker", "in_thread"]
 
 T = TypeVar("T")
 
@@ -21,6 +22,46 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 
     Cancelling this stops waiting; the thread goes on until the function returns.
     """
+    future, work = _prepared(function, *args)
+    threading.Thread(target=work, name="sandboxkit-work", daemon=True).start()
+    return await future
+
+
+class Worker:
+    """A daemon thread that does one thing after another; much cheaper than a thread for each.
+
+    What is used by one call is not yet used by the next. Leaving the ``with`` block lets the thread
+    end when all that was asked for is done, and does not wait for that.
+    """
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._serve, name="sandboxkit-worker", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._work.put(None)
+
+    async def do(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function there and wait for its result.
+
+        Cancelling this stops waiting; the function is called all the same.
+        """
+        future, work = _prepared(function, *args)
+        self._work.put(work)
+        return await future
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+def _prepared(
+    function: Callable[..., T], *args: Any
+) -> tuple[asyncio.Future[T], Callable[[], None]]:
+    """A future, and what another thread has to call so that it gets the function's result."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -45,5 +86,4 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
         else:
             tell(lambda: future.set_result(result))
 
-    threading.Thread(target=work, name="sandboxkit-work", daemon=True).start()
-    return await future
+    return future, work

@@ -1,13 +1,16 @@
-"""The side of a transfer that is on this machine; its work is done off the event loop."""
+"""The side of a transfer that is on this machine; its work is done off the event loop.
+
+By one thread for each operation, so that nothing is closed while it is used, also when whoever
+waits was cancelled.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Protocol, cast
 
 from ..guest.agent.beneath import Beneath
 from ..guest.agent.treeentry import Entry
@@ -24,12 +27,10 @@ from ..provider import (
     TreeEntry,
     TreePart,
 )
-from ..threads import in_thread
+from ..threads import Worker, in_thread
 from .excludes import Excludes
 
 __all__ = ["LocalSide"]
-
-T = TypeVar("T")
 
 ENTRIES = 1000
 """Entries at a time."""
@@ -60,13 +61,13 @@ class LocalSide:
 
     async def walk(self, excludes: Excludes) -> AsyncIterator[Sequence[TreeEntry]]:
         """All in it."""
-        hand = _Hand()
-        walk = await hand.do(TreeWalk, self._top, excludes.leaves_out)
-        try:
-            while batch := await hand.do(_some_entries, walk):
-                yield batch
-        finally:
-            await hand.do(walk.close)
+        with Worker() as worker:
+            walk = await worker.do(TreeWalk, self._top, excludes.leaves_out)
+            try:
+                while batch := await worker.do(_some_entries, walk):
+                    yield batch
+            finally:
+                await worker.do(walk.close)
 
     async def stat(self, names: Sequence[str]) -> Sequence[TreeEntry | None]:
         """What is there."""
@@ -85,44 +86,42 @@ class LocalSide:
 
     async def digest(self, files: Sequence[DigestWanted]) -> Sequence[str | None]:
         """Checksums."""
-        hand = _Hand()
-        place = await hand.do(Beneath, self._top)
-        digests = Digests(place, files)
+        with Worker() as worker:
+            place = await worker.do(Beneath, self._top)
+            digests = Digests(place, files)
 
-        def slices() -> bool:
-            return all(digests.step() for _ in range(SLICES))
+            def slices() -> bool:
+                return all(digests.step() for _ in range(SLICES))
 
-        try:
-            while await hand.do(slices):
-                continue
-        finally:
-            await hand.do(digests.close)
-            await hand.do(place.close)
+            try:
+                while await worker.do(slices):
+                    continue
+            finally:
+                await worker.do(_close_all, digests, place)
         return digests.found
 
     async def read(self, files: Sequence[FileWanted]) -> AsyncIterator[Sequence[TreePart]]:
         """The parts of files."""
-        hand = _Hand()
-        place = await hand.do(Beneath, self._top)
-        parts = _all_parts(place, files)
-        try:
-            while batch := await hand.do(_some_parts, parts):
-                yield batch
-        finally:
-            await hand.do(parts.close)
-            await hand.do(place.close)
+        with Worker() as worker:
+            place = await worker.do(Beneath, self._top)
+            parts = _all_parts(place, files)
+            try:
+                while batch := await worker.do(_some_parts, parts):
+                    yield batch
+            finally:
+                await worker.do(_close_all, parts, place)
 
     async def write(
         self, parts: AsyncIterator[Sequence[TreePart]], mode: int | None
     ) -> Sequence[NotStored]:
         """Store parts."""
-        hand = _Hand()
-        store = await hand.do(self._open, mode)
-        try:
-            async for batch in parts:
-                await hand.do(self._store, store, batch)
-        finally:
-            await hand.do(store.close)
+        with Worker() as worker:
+            store = await worker.do(self._open, mode)
+            try:
+                async for batch in parts:
+                    await worker.do(self._store, store, batch)
+            finally:
+                await worker.do(store.close)
         return ()
 
     def _open(self, mode: int | None) -> TreeStore:
@@ -144,25 +143,17 @@ class LocalSide:
         return OSError(number, message, os.path.join(self._name, name))
 
 
-class _Hand:
-    """Does one thing at a time in threads, so that nothing is closed while it is used.
-
-    Whoever waits may be cancelled; what has begun goes on, and what follows waits for it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    async def do(self, function: Callable[..., T], *args: Any) -> T:
-        return await in_thread(self._locked, function, *args)
-
-    def _locked(self, function: Callable[..., T], *args: Any) -> T:
-        with self._lock:
-            return function(*args)
-
-
 def _ours(entry: Entry) -> TreeEntry:
     return TreeEntry(entry.name, cast(FileType, entry.type), *entry[2:])
+
+
+class _Closable(Protocol):
+    def close(self) -> object: ...
+
+
+def _close_all(*things: _Closable) -> None:
+    for thing in things:
+        thing.close()
 
 
 def _some_entries(walk: TreeWalk) -> list[TreeEntry]:

@@ -110,7 +110,15 @@ class TransferOptions:
             raise InvalidRequestError(
                 f'{op}: verify is "time" or "checksum", not {self.verify!r}', op=op
             )
-        if isinstance(self.exclude, str) or not all(isinstance(one, str) for one in self.exclude):
+        patterns = self.exclude
+        if isinstance(patterns, str) or not isinstance(patterns, Sequence):
             raise InvalidRequestError(
-                f"{op}: exclude is a list of patterns, not {self.exclude!r:.60}", op=op
+                f"{op}: exclude is a list of patterns, not {patterns!r:.60}", op=op
+            )
+        for pattern in patterns:
+            if not isinstance(pattern, str):
+                raise InvalidRequestError(f"{op}: {pattern!r:.60} is no pattern", op=op)
+        if self.progress is not None and not callable(self.progress):
+            raise InvalidRequestError(
+                f"{op}: progress is a function, not {self.progress!r:.60}", op=op
             )

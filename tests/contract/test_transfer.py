@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from sandboxkit import InvalidRequestError, PathIsDirectoryError, Sandbox, TransferProgress
-from tests.contract.conftest import Target
 
 MIB = 1 << 20
 NOON = 1_700_000_000_123_456_789
@@ -113,11 +112,12 @@ def test_what_is_there_is_not_sent_again(sandbox: Sandbox, tree: Path, tmp_path:
         again = move()
         assert (again.files, again.files_sent, again.bytes_sent) == (7, 0, 0)
     (tree / "script").write_bytes(b"#!/bin/bash\n")
+    (tree / "sub" / "new\nline").write_text("N")  # of the same size
     (tree / "secret").chmod(0o640)
     changed = sandbox.files.upload(tree, "copy")
-    assert (changed.files_sent, changed.bytes_sent) == (1, 12)
+    assert (changed.files_sent, changed.bytes_sent) == (2, 13)
     assert sandbox.run("stat -c %a copy/secret").stdout == "640\n"
-    assert sandbox.files.download("copy", tmp_path / "back").files_sent == 1
+    assert sandbox.files.download("copy", tmp_path / "back").files_sent == 2
     assert described(tmp_path / "back") == described(tree)
 
 
@@ -216,7 +216,8 @@ def test_progress(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
 
 @pytest.mark.needs("file_ops")
 def test_bad_options(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
-    for options in ({"verify": "hope"}, {"exclude": "*.pyc"}, {"exclude": ["\\"]}):
+    wrong = ({"exclude": "*.pyc"}, {"exclude": ["\\"]}, {"exclude": [1]}, {"exclude": None})
+    for options in ({"verify": "hope"}, {"progress": 1}, *wrong):
         with pytest.raises(InvalidRequestError):
             sandbox.files.upload(tree, "never", **options)
         with pytest.raises(InvalidRequestError):
@@ -330,7 +331,7 @@ def test_many_small_files(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("file_ops")
-def test_create_takes_a_directory(target: Target, tree: Path) -> None:
+def test_create_takes_a_directory(target, tree: Path) -> None:
     with target.create(files={"work": tree, "one": tree / "script"}) as sandbox:
         assert sandbox.files.read_bytes("work/sub/large") == content(3 * MIB + 1)
         assert sandbox.files.stat("work/empty").is_dir
