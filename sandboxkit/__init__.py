@@ -26,6 +26,7 @@ from .errors import (
     PathNotDirectoryError,
     PathNotFoundError,
     PathPermissionError,
+    PortRefusedError,
     ProcessNotFoundError,
     ProtocolError,
     ProviderNotFoundError,
@@ -60,17 +61,20 @@ from .models import (
 from .mounts import Mount
 from .oneshot import reap, run, run_code
 from .plan import Plan, PlanItem
+from .ports import AsyncForward
 from .process import AsyncProcess
+from .provider import PortURL
 from .sandbox import AsyncSandbox
 from .snapshot import AsyncSnapshot
 from .spec import Resources
 from .sync import Process, Sandbox
-from .sync_parts import Snapshot
+from .sync_parts import Forward, Snapshot
 from .transfer import SkippedPath, TransferProgress, TransferSummary
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncForward",
     "AsyncProcess",
     "AsyncSandbox",
     "AsyncSnapshot",
@@ -93,6 +97,7 @@ __all__ = [
     "FileError",
     "FileEvent",
     "FileInfo",
+    "Forward",
     "InvalidRequestError",
     "Logs",
     "Mount",
@@ -105,6 +110,8 @@ __all__ = [
     "PathPermissionError",
     "Plan",
     "PlanItem",
+    "PortRefusedError",
+    "PortURL",
     "Process",
     "ProcessInfo",
     "ProcessNotFoundError",

@@ -29,6 +29,7 @@ class Capabilities:
         trees: many files travel at once, with their times, and a large one goes on where it was.
         watch: changes in a directory are told as they happen.
         ports: what listens inside can be connected to, also without a network.
+        port_urls: the provider serves ports under URLs of its own, which `url` then gives.
         metrics: what a sandbox uses can be asked for.
         mounts: host directories can be shown inside.
         lifetime_update: the lifetime of a live sandbox can be changed.
@@ -60,6 +61,7 @@ class Capabilities:
     trees: bool = False
     watch: bool = False
     ports: bool = False
+    port_urls: bool = False
     metrics: bool = False
     mounts: bool = False
     lifetime_update: bool = False
@@ -98,6 +100,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "lifetime_update": ("set_lifetime",),
     "metrics": ("metrics",),
     "pause": ("pause", "resume"),
+    "port_urls": ("port_url",),
     "ports": ("connect_port",),
     "snapshots": ("snapshot", "list_snapshots", "delete_snapshot"),
     "trees": ("walk_tree", "stat_many", "digest_many", "read_many", "write_many"),

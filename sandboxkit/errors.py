@@ -18,6 +18,7 @@ built-in that each error also is::
     │   ├── TemplateNotFoundError
     │   └── ProcessNotFoundError (ProcessLookupError)
     ├── SandboxPausedError                       it stands still until it is resumed
+    ├── PortRefusedError (ConnectionRefusedError)   nobody listens at the port
     ├── TransportError (ConnectionError)         the provider cannot be reached
     │   └── ProtocolError                        the other side sent what it must not
     ├── ExecError
@@ -64,6 +65,7 @@ __all__ = [
     "PathNotDirectoryError",
     "PathNotFoundError",
     "PathPermissionError",
+    "PortRefusedError",
     "ProcessNotFoundError",
     "ProtocolError",
     "ProviderNotFoundError",
@@ -270,6 +272,12 @@ class ProcessNotFoundError(NotFoundError, ProcessLookupError):
     """There is no such process in the sandbox, or its record is no longer kept."""
 
     code = "process_not_found"
+
+
+class PortRefusedError(SandboxError, ConnectionRefusedError):
+    """Nobody listens at this port of the sandbox; the message names what does."""
+
+    code = "port_refused"
 
 
 class TransportError(SandboxError, ConnectionError):

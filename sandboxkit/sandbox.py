@@ -38,12 +38,14 @@ from .models import (
 from .mounts import Mount
 from .output import Callback
 from .plan import Plan
+from .ports import AsyncForward, Ports
 from .process import AsyncProcess
 from .provider import (
     AttachRequest,
     KillRequest,
     LifetimeRequest,
     PauseRequest,
+    PortURL,
     Provider,
     ResumeRequest,
     RunCodeRequest,
@@ -124,6 +126,7 @@ class AsyncSandbox:
         self._processes: set[AsyncProcess] = set()
         self.files = AsyncFiles(self._use, info.id, lambda: self._info.workdir)
         self.contexts = AsyncContexts(self._use, info.id)
+        self._ports = Ports(self._use, info.id, info.address)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.address}>"
@@ -174,7 +177,7 @@ class AsyncSandbox:
             metadata: text to find it by later.
             resources: limits, such as ``Resources(cpu=2, memory="2GiB")``.
             network: ``"none"`` (the default), ``"full"``, or hosts and networks it may reach.
-            ports: ports to be reachable from outside.
+            ports: ports that `url` and `forward` must be able to reach; they need not be named.
             mounts: host directories to show inside: ``"SRC:DST"``, read-only, ``"SRC:DST:rw"``, or
                 `Mount` objects.
             files: written before this returns: path to content or to a local file's `Path`.
@@ -376,6 +379,7 @@ class AsyncSandbox:
             return await self._lease.provider.kill(KillRequest(sandbox_id=self.id))
         finally:
             self._killed = True
+            await self._ports.close()
             await self._let_go_of_processes()
 
     async def close(self) -> None:
@@ -384,6 +388,7 @@ class AsyncSandbox:
             return
         await self._let_go_of_processes()
         self._closed = True
+        await self._ports.close()
         await self._lease.release()
 
     async def _let_go_of_processes(self) -> None:
@@ -649,6 +654,53 @@ class AsyncSandbox:
                 on_error=on_error,
             )
             return execution.check() if check else execution
+
+    # -- ports --------------------------------------------------------------------------------
+
+    async def url(
+        self,
+        port: int,
+        *,
+        wait: Duration | None = "30s",
+        scheme: Literal["http", "ws"] = "http",
+    ) -> PortURL:
+        """The URL of what listens at a port inside, which needs no network there.
+
+        Without URLs of the provider's own it is that of a listener of this process, with an
+        unguessable token in it. The listener ends with this object, and with this process.
+
+        Args:
+            port: 1 to 65,535.
+            wait: how long to wait until something listens there; ``None`` is not at all.
+            scheme: ``http``, or ``ws`` for clients that want it so.
+
+        Raises:
+            PortRefusedError: nothing listened there in time.
+            UnsupportedError: the provider cannot reach ports.
+            SandboxNotFoundError: the sandbox has ended.
+        """
+        with self._located("url"):
+            return await self._ports.url(port, wait, scheme)
+
+    async def forward(
+        self, port: int, *, local_port: int = 0, host: str = "127.0.0.1"
+    ) -> AsyncForward:
+        """Forward a TCP port of this machine to one inside, for databases and the like.
+
+        Every program that reaches the local port may use it: where HTTP is meant, `url` is safer.
+        It ends with its ``close``, with this object, and with this process.
+
+        Args:
+            port: 1 to 65,535, inside; it need not be listened at yet.
+            local_port: on this machine; 0 is any that is free.
+            host: the address of this machine to listen at.
+
+        Raises:
+            InvalidRequestError: it is not possible to listen there.
+            UnsupportedError: the provider cannot reach ports.
+        """
+        with self._located("forward"):
+            return await self._ports.forward(port, local_port, host)
 
     # -- snapshots ----------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ def _names(value: Any) -> Any:
 
 
 Seconds = Annotated[float | None, BeforeValidator(_seconds)]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Bytes = Annotated[int | None, BeforeValidator(_bytes), Field(gt=0)]
 
 
@@ -73,7 +74,7 @@ class SandboxSpec(_Model):
         metadata: text to find it by later.
         resources: limits.
         network: what it may reach.
-        ports: ports to be reachable from outside.
+        ports: ports that must be reachable; where the provider reaches ports it reaches all.
         mounts: host directories to show inside, read-only unless they say otherwise.
         files: written before `create` returns: path to content, or to the `Path` of a local file or
             directory.
@@ -96,7 +97,7 @@ class SandboxSpec(_Model):
     metadata: Mapping[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
     network: Annotated[NetworkPolicy, BeforeValidator(_names)] = "none"
-    ports: Annotated[tuple[int, ...], BeforeValidator(_names)] = ()
+    ports: Annotated[tuple[Port, ...], BeforeValidator(_names)] = ()
     mounts: Annotated[tuple[InstanceOf[Mount], ...], BeforeValidator(mounts_from)] = ()
     files: Mapping[str, str | bytes | Path] = Field(default_factory=dict)
     session: str | None = None

@@ -27,11 +27,12 @@ from .output import Callback
 from .plan import Plan
 from .portal import call, iterate
 from .process import AsyncProcess
+from .provider import PortURL
 from .resolve import UNSET, Unset
 from .sandbox import AsyncSandbox, Creating
 from .spec import NetworkPolicy, Resources
 from .stdin import Stdin
-from .sync_parts import Contexts, Files, Snapshot, documented_by, off_loop
+from .sync_parts import Contexts, Files, Forward, Snapshot, documented_by, off_loop
 from .units import Duration, Size
 
 __all__ = ["Process", "Sandbox"]
@@ -322,6 +323,18 @@ class Sandbox:
             on_result=off_loop(on_result),
             on_error=off_loop(on_error),
         )
+
+    def url(
+        self,
+        port: int,
+        *,
+        wait: Duration | None = "30s",
+        scheme: Literal["http", "ws"] = "http",
+    ) -> PortURL:
+        return call(self._sandbox.url, port, wait=wait, scheme=scheme)
+
+    def forward(self, port: int, *, local_port: int = 0, host: str = "127.0.0.1") -> Forward:
+        return Forward(call(self._sandbox.forward, port, local_port=local_port, host=host))
 
     def snapshot(
         self,

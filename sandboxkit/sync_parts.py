@@ -7,17 +7,19 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from .contexts import AsyncContexts
 from .files import AsyncFiles
 from .models import ContextInfo, FileInfo, SnapshotInfo, SnapshotKind
 from .portal import call, in_caller, iterate
+from .ports import AsyncForward
 from .snapshot import AsyncSnapshot
 from .stdin import ByteSource
 from .transfer import ProgressCallback, TransferSummary, Verify
 
-__all__ = ["Contexts", "Files", "Snapshot", "documented_by", "off_loop"]
+__all__ = ["Contexts", "Files", "Forward", "Snapshot", "documented_by", "off_loop"]
 
 C = TypeVar("C", bound=type)
 
@@ -207,3 +209,28 @@ class Snapshot:
 
     def delete(self) -> bool:
         return call(self._snapshot.delete)
+
+
+@documented_by(AsyncForward)
+class Forward:
+    def __init__(self, forward: AsyncForward) -> None:
+        self._forward = forward
+        self.host = forward.host
+        self.port = forward.port
+
+    def __repr__(self) -> str:
+        return repr(self._forward).replace("AsyncForward", "Forward", 1)
+
+    def close(self) -> None:
+        call(self._forward.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

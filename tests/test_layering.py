@@ -18,12 +18,12 @@ CORE = ROOT / "sandboxkit"
 
 # Each row may import the rows above it and what stands in its own row.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "threads", "units"),
+    ("errors", "forking", "threads", "units"),
     ("capabilities", "models", "mounts", "spec"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
     ("requests", "resolve", "runtime", "terminals", "transfer"),
-    ("cells", "contexts", "creation", "files", "listing", "process", "snapshot"),
+    ("cells", "contexts", "creation", "files", "listing", "ports", "process", "snapshot"),
     ("sandbox",),
     ("oneshot", "portal", "sync", "sync_parts"),
     ("conformance", "gateway", "testing"),

@@ -20,9 +20,10 @@ from sandboxkit import sandbox as async_face
 from sandboxkit import sync as sync_face
 from sandboxkit.contexts import AsyncContexts
 from sandboxkit.files import AsyncFiles
+from sandboxkit.ports import AsyncForward
 from sandboxkit.process import AsyncProcess
 from sandboxkit.snapshot import AsyncSnapshot
-from sandboxkit.sync_parts import Contexts, Files, Snapshot
+from sandboxkit.sync_parts import Contexts, Files, Forward, Snapshot
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / "sandboxkit", *sorted((ROOT / "providers").glob("*/sandboxkit_*"))]
@@ -32,6 +33,7 @@ PAIRS = [
     (AsyncProcess, sync_face.Process),
     (AsyncFiles, Files),
     (AsyncContexts, Contexts),
+    (AsyncForward, Forward),
     (AsyncSnapshot, Snapshot),
 ]
 IDS = [blocking.__name__ for _, blocking in PAIRS]
@@ -104,7 +106,7 @@ def written(annotation: Any) -> str:
     """An annotation in the blocking face's words."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     text = re.sub(r"\b(builtins\.)", "", text)
-    text = re.sub(r"\bAsync(Sandbox|Process|Snapshot|Files|Contexts)\b", r"\1", text)
+    text = re.sub(r"\bAsync(Sandbox|Process|Snapshot|Files|Contexts|Forward)\b", r"\1", text)
     return re.sub(r"\bAsyncIterator\b", "Iterator", text)
 
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InvalidRequestError, ProtocolError, TransportError
+from ..forking import inherited
 from .agent import frames
 from .agent.frames import Decoder, Frame, FrameError
 from .fields import Fields, integer
-from .forking import inherited
 from .stream import GuestStream
 
 __all__ = ["GuestConnection"]
@@ -159,6 +159,12 @@ class GuestConnection(asyncio.Protocol):
         reason = self._failure.message if self._failure else "the connection to the guest broke"
         kind = type(self._failure) if self._failure else TransportError
         return kind(reason, outcome="unknown" if written else "not_started")
+
+    def held_sockets(self) -> tuple[Any, ...]:
+        """The socket the connection runs over, where there is one (see `forking`)."""
+        transport = self.transport
+        found = transport.get_extra_info("socket") if transport is not None else None
+        return () if found is None else (found,)
 
     # -- for streams --------------------------------------------------------------------------
 

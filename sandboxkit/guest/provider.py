@@ -1,8 +1,8 @@
 """A provider that offers a machine and a byte stream to the guest in it; the guest does the rest.
 
 A subclass says how to `boot`, `dial`, `destroy`, `find` and `list`. It declares the capabilities
-``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``terminals`` and ``trees``, which come
-with the guest.
+``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``ports``, ``terminals`` and ``trees``,
+which come with the guest.
 """
 
 # ruff: noqa: D102 - what a method of the base class does is said there
@@ -23,6 +23,7 @@ from ..models import ContextInfo, FileInfo, ProcessInfo, SandboxInfo
 from ..provider import (
     AttachRequest,
     CodeStream,
+    ConnectPortRequest,
     ContextRequest,
     CreateContextRequest,
     CreateRequest,
@@ -33,6 +34,7 @@ from ..provider import (
     MkdirRequest,
     NotStored,
     PathRequest,
+    PortStream,
     ProcessStream,
     Provider,
     ProviderSettings,
@@ -55,6 +57,7 @@ from .client import GuestClient
 from .code import GuestCode
 from .connection import GuestConnection
 from .fields import Fields
+from .ports import GuestPort
 from .process import GuestProcess
 
 __all__ = ["GuestProvider"]
@@ -263,6 +266,12 @@ class GuestProvider(Provider, abstract=True):
 
     async def remove_context(self, request: ContextRequest) -> None:
         await self._call("remove_context", request.sandbox_id, context=request.context)
+
+    # -- ports --------------------------------------------------------------------------------
+
+    async def connect_port(self, request: ConnectPortRequest) -> PortStream:
+        client = self.client(request.sandbox_id)
+        return await self._do("connect_port", client, GuestPort.connect(client, request))
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -51,6 +51,9 @@ class GuestStream:
     def on_data(self, channel: int, data: bytes) -> None:
         """Bytes arrived. They count against the window until `take`."""
 
+    def on_end(self, channel: int) -> None:
+        """The guest said that no more data comes on this channel."""
+
     def on_event(self, event: Fields, size: int) -> None:
         """The guest says what happened, in `size` bytes of JSON."""
 
@@ -167,6 +170,7 @@ class GuestStream:
             self.on_data(channel, frame.payload)
         if frame.fin:
             self._finished[channel] = True
+            self.on_end(channel)
 
     def credit_received(self, granted: int) -> None:
         """A CREDIT frame for the main channel; raises `ProtocolError` if it overflows."""

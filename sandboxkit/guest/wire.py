@@ -10,6 +10,7 @@ from ..errors import (
     InvalidRequestError,
     NotFoundError,
     PathNotFoundError,
+    PortRefusedError,
     ProcessNotFoundError,
     RateLimitError,
     SandboxError,
@@ -59,6 +60,8 @@ _TABLE: dict[str, Callable[[str, str, Fields], SandboxError]] = {
     "no_such_cwd": lambda op, message, error: PathNotFoundError(message, path=_path(error)),
     "no_such_user": lambda op, message, error: InvalidRequestError(message),
     "not_found": _not_found,
+    "refused": lambda op, message, error: PortRefusedError(message, retryable=True),
+    "reset": lambda op, message, error: TransportError(message),
     "too_many": lambda op, message, error: RateLimitError(message),
     "unsupported": lambda op, message, error: UnsupportedError(message),
 }

@@ -23,6 +23,8 @@ from ..provider import (
     PathRequest,
     PauseRequest,
     PortStream,
+    PortURL,
+    PortURLRequest,
     ProcessStream,
     Provider,
     ReadFileRequest,
@@ -163,6 +165,10 @@ class Layer(Provider, abstract=True):
     async def connect_port(self, request: ConnectPortRequest) -> PortStream:
         """Pass on."""
         return await self.inner.connect_port(request)
+
+    async def port_url(self, request: PortURLRequest) -> PortURL:
+        """Pass on."""
+        return await self.inner.port_url(request)
 
     async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
         """Pass on."""

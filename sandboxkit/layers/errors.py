@@ -88,6 +88,7 @@ _OPS = {
     "metrics": "metrics",
     "mkdir": "mkdir",
     "pause": "pause",
+    "port_url": "url",
     "remove": "remove",
     "remove_context": "contexts.remove",
     "rename": "rename",

@@ -45,7 +45,7 @@ from .lifecycle import (
     ResumeRequest,
     SandboxRequest,
 )
-from .ports import ConnectPortRequest, PortStream
+from .ports import ConnectPortRequest, PortStream, PortURL, PortURLRequest
 from .processes import (
     KILL_GRACE,
     AttachRequest,
@@ -105,6 +105,8 @@ __all__ = [
     "PauseRequest",
     "Paused",
     "PortStream",
+    "PortURL",
+    "PortURLRequest",
     "ProcessEvent",
     "ProcessStream",
     "Provider",

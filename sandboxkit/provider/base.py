@@ -39,7 +39,7 @@ from .lifecycle import (
     ResumeRequest,
     SandboxRequest,
 )
-from .ports import ConnectPortRequest, PortStream
+from .ports import ConnectPortRequest, PortStream, PortURL, PortURLRequest
 from .processes import AttachRequest, ProcessStream, StartRequest
 from .snapshots import SnapshotIdRequest, SnapshotListRequest, SnapshotRequest
 from .trees import (
@@ -224,9 +224,17 @@ class Provider(ABC):
         """Connect to a port inside, which needs no network.
 
         Raises:
-            ConnectionRefusedError: nobody listens there, or not within ``wait``.
+            PortRefusedError: nobody listens there, or not within ``wait``.
         """
         raise self._undeclared("ports")
+
+    async def port_url(self, request: PortURLRequest) -> PortURL:
+        """Where the provider itself serves a port, with the headers that must be sent, if any.
+
+        Raises:
+            PortRefusedError: nobody listens there, as far as the provider can tell.
+        """
+        raise self._undeclared("port_urls")
 
     async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
         """What a sandbox uses now."""

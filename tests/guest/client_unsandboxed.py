@@ -44,6 +44,7 @@ class UnsandboxedGuestProvider(GuestProvider):
         file_ops=True,
         trees=True,
         lifetime_update=True,
+        ports=True,
         languages=frozenset({"python"}),
     )
 

@@ -36,6 +36,7 @@ class HostileProvider(GuestProvider):
         code=True,
         file_ops=True,
         lifetime_update=True,
+        ports=True,
         terminals=True,
         trees=True,
     )

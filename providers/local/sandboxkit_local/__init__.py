@@ -27,6 +27,7 @@ CAPABILITIES = Capabilities(
     idle_timeout=True,
     pause=True,
     pause_keeps="memory",
+    ports=True,
     snapshots=True,
     network_none=True,
     limit_cpu=True,

@@ -14,6 +14,8 @@ UNSUPPORTED = "unsupported"
 ERRNO = "errno"
 TOO_MANY = "too_many"
 BROKEN = "broken"
+REFUSED = "refused"
+RESET = "reset"
 
 #: What says that the agent, or the machine, can open nothing more.
 NO_DESCRIPTORS = (errnos.EMFILE, errnos.ENFILE)

@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import Iterable, Optional
 
-from . import contexts, files, filetrees, processes, spawn
+from . import contexts, files, filetrees, ports, processes, spawn
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -50,6 +50,7 @@ def serve(
     files.install(server)
     filetrees.install(server)
     contexts.install(server)
+    ports.install(server)
     server.add_op("ping", _ping)
 
     def end(reason: str) -> None:
