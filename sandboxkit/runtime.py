@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from .layers.emulation import EmulatedFiles
 from .layers.errors import LocatedErrors
+from .layers.forks import EmulatedForks
 from .layers.ownership import OwnershipLayer
 from .layers.retry import RetryLayer
 from .layers.trees import EmulatedTrees
@@ -25,6 +26,8 @@ def layered(provider: Provider) -> Provider:
         served = EmulatedFiles(served)
     if served.capabilities.file_ops and not served.capabilities.trees:
         served = EmulatedTrees(served)
+    if served.capabilities.snapshots and not served.capabilities.fork:
+        served = EmulatedForks(served)
     return LocatedErrors(OwnershipLayer(served))
 
 

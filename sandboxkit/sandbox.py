@@ -42,6 +42,7 @@ from .ports import AsyncForward, Ports
 from .process import AsyncProcess
 from .provider import (
     AttachRequest,
+    ForkRequest,
     KillRequest,
     LifetimeRequest,
     PauseRequest,
@@ -64,6 +65,9 @@ from .threads import in_thread
 from .units import Duration, Size, parse_duration, parse_size
 
 __all__ = ["AsyncSandbox", "Creating"]
+
+MAX_FORKS = 1000
+"""Sandboxes that one call makes."""
 
 
 class Creating:
@@ -742,6 +746,52 @@ class AsyncSandbox:
             )
         )
         return AsyncSnapshot(info, self._target)
+
+    async def fork(
+        self, n: int, *, kind: SnapshotKind = "filesystem", lifetime: Duration | None = "1h"
+    ) -> builtins.list[AsyncSandbox]:
+        """Make `n` sandboxes with the files of this one, all or none; this one goes on running.
+
+        They are as independent as if each had been created, and have this one's environment,
+        user, metadata, limits and network. ``with`` kills them as what `create` makes.
+
+        Args:
+            n: how many.
+            kind: how deep their state goes: ``filesystem``, or ``memory`` where the provider has
+                that.
+            lifetime: of each; ``None`` is never.
+
+        Raises:
+            UnsupportedError: the provider cannot fork, or not to this depth.
+            InvalidRequestError: `n` is not a number from 1 to 1,000; nothing was made.
+            RateLimitError: there is no room for so many; nothing was made.
+            SandboxPausedError: it is paused.
+        """
+        with self._located("fork"):
+            seconds = None if lifetime is None else parse_duration(lifetime, "fork: lifetime")
+            if type(n) is not int or not 1 <= n <= MAX_FORKS:
+                raise InvalidRequestError(f"fork: {n!r} is not a number from 1 to {MAX_FORKS}")
+            if seconds == 0:
+                raise InvalidRequestError("fork: a lifetime is more than zero seconds")
+            if kind != "filesystem":
+                raise UnsupportedError(
+                    f"provider {self.provider!r} has no {kind} forks", capability="memory_snapshots"
+                )
+            provider = self._use("fork", "fork")
+            infos = await provider.fork(
+                ForkRequest(
+                    sandbox_id=self.id,
+                    count=n,
+                    labels={} if self._session is None else {"session": self._session},
+                    lifetime=seconds,
+                )
+            )
+        return [
+            AsyncSandbox(
+                info, acquire(self._target), self._target, created=True, session=self._session
+            )
+            for info in infos
+        ]
 
     # -- the gate -----------------------------------------------------------------------------
 

@@ -344,3 +344,19 @@ class Sandbox:
         expires: Duration | None = None,
     ) -> Snapshot:
         return Snapshot(call(self._sandbox.snapshot, name, kind=kind, expires=expires))
+
+    def fork(
+        self, n: int, *, kind: SnapshotKind = "filesystem", lifetime: Duration | None = "1h"
+    ) -> builtins.list[Sandbox]:
+        made: builtins.list[AsyncSandbox] = []
+
+        async def forking() -> None:
+            made.extend(await self._sandbox.fork(n, kind=kind, lifetime=lifetime))
+
+        try:
+            call(forking)
+        except BaseException:
+            for one in made:  # Ctrl-C came as they were handed over: nobody would know of them
+                call(one.__aexit__, None, None, None)
+            raise
+        return [Sandbox(one) for one in made]

@@ -7,13 +7,13 @@ import getpass
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ..errors import CreateTimeoutError, SandboxError
 from ..models import SandboxInfo, SnapshotInfo
-from ..provider import CreateRequest, KillRequest, ListRequest, SnapshotRequest
+from ..provider import CreateRequest, ForkRequest, KillRequest, ListRequest, SnapshotRequest
 from .base import Layer
 
 __all__ = ["OwnershipLayer", "owner", "session_name"]
@@ -81,6 +81,11 @@ class OwnershipLayer(Layer):
                     outcome="not_started",
                 ) from None
             raise
+
+    async def fork(self, request: ForkRequest) -> Sequence[SandboxInfo]:
+        """Fork, labelled."""
+        labels = ownership_labels(secrets.token_hex(16), request.lifetime)
+        return await self.inner.fork(replace(request, labels={**labels, **request.labels}))
 
     async def snapshot(self, request: SnapshotRequest) -> SnapshotInfo:
         """Snapshot, labelled."""

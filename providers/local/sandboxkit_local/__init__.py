@@ -24,6 +24,7 @@ CAPABILITIES = Capabilities(
     trees=True,
     mounts=True,
     lifetime_update=True,
+    fork=True,
     idle_timeout=True,
     pause=True,
     pause_keeps="memory",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from sandboxkit.guest.provider import GuestProvider
 from sandboxkit.models import SandboxInfo, SnapshotInfo
 from sandboxkit.provider import (
     CreateRequest,
+    ForkRequest,
     LifetimeRequest,
     ListRequest,
     PauseRequest,
@@ -131,6 +132,26 @@ class LocalProvider(GuestProvider):
         result, _ = await self._daemon.ask("resume", sandbox=request.sandbox_id)
         self.client(request.sandbox_id).go_on()
         return _sandbox_info(result["info"])
+
+    async def fork(self, request: ForkRequest) -> Sequence[SandboxInfo]:
+        nonce = request.labels.get("nonce") or uuid4().hex
+        try:
+            result, _ = await self._daemon.ask(
+                "fork",
+                nonce=nonce,
+                sandbox=request.sandbox_id,
+                count=request.count,
+                labels=dict(request.labels),
+                lifetime=request.lifetime,
+            )
+            infos = await asyncio.gather(*(self.find(one) for one in result["sandboxes"]))
+        except BaseException:
+            with contextlib.suppress(SandboxError):
+                await self._daemon.tell("abandon", nonce=nonce)
+            raise
+        for info in infos:
+            await self._daemon.tell("accept", sandbox=info.id)
+        return infos
 
     async def aclose(self) -> None:
         await super().aclose()

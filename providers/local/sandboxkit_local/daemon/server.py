@@ -111,6 +111,7 @@ class _Client:
             "create": self._create,
             "delete_snapshot": self._delete_snapshot,
             "find": self._find,
+            "fork": self._fork,
             "kill": self._kill,
             "list": self._list,
             "list_snapshots": self._list_snapshots,
@@ -142,7 +143,7 @@ class _Client:
             task = asyncio.get_running_loop().create_task(self._answer(message))
             self._tasks.add(task)
             task.add_done_callback(lambda done: self._answered(done, message["id"]))
-            if do in ("create", "snapshot"):
+            if do in ("create", "fork", "snapshot"):
                 nonce = str(message.get("nonce"))
                 self._making[nonce] = task
                 task.add_done_callback(lambda _: self._making.pop(nonce, None))
@@ -166,7 +167,7 @@ class _Client:
         if task is not None:
             task.cancel()
         for sandbox in list(self._offered.values()):
-            if sandbox.info["labels"]["nonce"] == nonce:
+            if sandbox.info["labels"]["nonce"].startswith(nonce):  # a fork's ends with its number
                 del self._offered[sandbox.id]
                 sandbox.strike("killed")
         for snapshot_id, made_by in list(self._offered_snapshots.items()):
@@ -232,6 +233,16 @@ class _Client:
 
     async def _find(self, message: dict[str, Any]) -> Reply:
         return {"info": (await self._service.settled(str(message["sandbox"]))).info}, []
+
+    async def _fork(self, message: dict[str, Any]) -> Reply:
+        count, labels = int(message["count"]), _texts(message, "labels")
+        made = await self._service.fork({**message, "count": count, "labels": labels})
+        if self._peer.closed:
+            for sandbox in made:
+                sandbox.strike("killed")
+            raise ConnectionResetError("the client is gone")
+        self._offered.update({sandbox.id: sandbox for sandbox in made})
+        return {"sandboxes": [sandbox.id for sandbox in made]}, []
 
     async def _kill(self, message: dict[str, Any]) -> Reply:
         return {"killed": await self._service.kill(str(message["sandbox"]))}, []

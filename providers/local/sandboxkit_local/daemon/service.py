@@ -10,7 +10,9 @@ import secrets
 import select
 import socket
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from sandboxkit.errors import (
     ProviderUnavailableError,
@@ -24,7 +26,7 @@ from sandboxkit_local.jail.freezer import Freezer, Freezers
 from sandboxkit_local.jail.idmap import IdMap
 from sandboxkit_local.peer import Peer
 
-from . import mounting
+from . import forking, mounting
 from .pausing import Over, Pausing
 from .registry import Registry, Sandbox
 from .slots import Slots
@@ -33,6 +35,9 @@ from .waiting import outlast
 from .zygotes import Zygotes
 
 __all__ = ["Service"]
+
+T = TypeVar("T")
+Keep = Callable[[int, asyncio.Future[dict[str, Any]], int], Awaitable[T]]
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +75,7 @@ class Service:
         self._cgroups = cgroups
         self._ids = ids
         self._freezers = freezers
+        self._removing: set[asyncio.Task[bool]] = set()
         self._slots = Slots(ids.slots)
 
     # -- making -------------------------------------------------------------------------------
@@ -87,8 +93,6 @@ class Service:
         if known is not None:
             await asyncio.shield(known.ready)
             return known, await self.connect(known.id)
-        limits = Limits(**message["limits"])
-        self._check(limits)
         template, archive = message["template"], None
         if message["snapshot"] is not None:
             record = self.snapshots.get(message["snapshot"])
@@ -97,22 +101,64 @@ class Service:
                 message["agent"] |= {"path": template["path"], "python": template["executable"]}
             archive = self.snapshots.open(message["snapshot"])
         try:
-            mounting.check(message["mounts"], template)
-            zygote = await self.zygotes.get(template)
-            sandbox = self._begin(message, template, zygote)
-            trees: list[int] = []
-            try:
-                trees = await self._mounts(sandbox, message)
-                connection = await self._make(sandbox, message, limits, archive, trees)
-            except BaseException:
-                await self._undo(sandbox)
-                raise
-            finally:
-                wire.close_all(trees)
+            return await self._build(message, template, archive)
         finally:
             if archive is not None:
                 os.close(archive)
-        return sandbox, connection
+
+    async def fork(self, message: dict[str, Any]) -> list[Sandbox]:
+        """Make sandboxes with the files of one that is running, and all it was made with.
+
+        Returns:
+            As many as were asked for.
+
+        Raises:
+            SandboxNotFoundError: there is no such sandbox, or no longer.
+            SandboxPausedError: it is paused.
+            RateLimitError: there is no room for so many; none was begun.
+            SandboxError: one could not be made; none is left.
+        """
+        sandbox = self.registry.running(message["sandbox"])
+        self._slots.check(message["count"])
+
+        async def build(order: dict[str, Any], template: dict[str, Any], archive: int) -> Sandbox:
+            made, connection = await self._build(order, template, archive)
+            connection.close()
+            return made
+
+        async with sandbox.snapshotting:
+            self.registry.running(sandbox.id)
+            archive = await self._saved(sandbox, self.snapshots.hold)
+        try:
+            return await forking.fork(
+                sandbox,
+                archive,
+                build,
+                nonce=message["nonce"],
+                count=message["count"],
+                labels=message["labels"],
+                lifetime=message["lifetime"],
+            )
+        finally:
+            os.close(archive)
+
+    async def _build(
+        self, message: dict[str, Any], template: dict[str, Any], archive: int | None
+    ) -> tuple[Sandbox, socket.socket]:
+        limits = Limits(**message["limits"])
+        self._check(limits)
+        mounting.check(message["mounts"], template)
+        zygote = await self.zygotes.get(template)
+        sandbox = self._begin(message, template, zygote)
+        trees: list[int] = []
+        try:
+            trees = await self._mounts(sandbox, message)
+            return sandbox, await self._make(sandbox, message, limits, archive, trees)
+        except BaseException:
+            await self._undo(sandbox)
+            raise
+        finally:
+            wire.close_all(trees)
 
     def _check(self, limits: Limits) -> None:
         missing = set(limits.controllers()) - self.limits()
@@ -279,9 +325,13 @@ class Service:
             return
         self.registry.bury(sandbox)
         self._slots.give_back(sandbox.slot)
-        for group in (sandbox.cgroup, sandbox.freezer):
-            if group is not None and not group.remove():
-                _log.warning("a control group of sandbox %s is still in use", sandbox.id)
+        if sandbox.cgroup is not None and not sandbox.cgroup.remove():
+            _log.warning("the control group of sandbox %s is still in use", sandbox.id)
+        if sandbox.freezer is not None and not sandbox.freezer.remove():
+            # The kernel counts a process for a moment after it has told of its end.
+            task = asyncio.get_running_loop().create_task(sandbox.freezer.outlive(_LAST_BREATH))
+            self._removing.add(task)
+            task.add_done_callback(self._removing.discard)
 
     def _guest_said(self, sandbox: Sandbox, message: dict[str, Any], fds: list[int]) -> None:
         wire.close_all(fds)  # a guest has none to give
@@ -412,9 +462,19 @@ class Service:
         with self.snapshots.reserve(message["name"], message["labels"]):
             async with sandbox.snapshotting:
                 self.registry.running(sandbox.id)
-                return await self._snapshot(sandbox, message)
+                return await self._saved(
+                    sandbox,
+                    partial(
+                        self.snapshots.take,
+                        name=message["name"],
+                        labels=message["labels"],
+                        lifetime=message["lifetime"],
+                        template=sandbox.template,
+                    ),
+                )
 
-    async def _snapshot(self, sandbox: Sandbox, message: dict[str, Any]) -> dict[str, Any]:
+    async def _saved(self, sandbox: Sandbox, keep: Keep[T]) -> T:
+        """Have the guest write its files, for somebody who keeps them."""
         reading, writing = os.pipe()
         sandbox.snapshot = asyncio.get_running_loop().create_future()
         told = False
@@ -424,15 +484,7 @@ class Service:
                 told = True
             finally:
                 os.close(writing)
-            return await self.snapshots.take(
-                reading,
-                sandbox.snapshot,
-                sandbox.disk,
-                name=message["name"],
-                labels=message["labels"],
-                lifetime=message["lifetime"],
-                template=sandbox.template,
-            )
+            return await keep(reading, sandbox.snapshot, sandbox.disk)
         except OSError as error:
             if isinstance(error, SandboxError):
                 raise
@@ -476,9 +528,10 @@ def _failure(message: dict[str, Any]) -> SandboxError:
 def _feed(source: int, pipe: int) -> None:
     """Copy a file into a pipe, closing both. A reader that dies ends it early."""
     try:
+        at = 0  # the file's own position is shared by all who read it
         with contextlib.suppress(BrokenPipeError):
-            while os.sendfile(pipe, source, None, 1 << 20):
-                pass
+            while sent := os.sendfile(pipe, source, at, 1 << 20):
+                at += sent
     finally:
         os.close(source)
         os.close(pipe)

@@ -36,6 +36,19 @@ class Slots:
         self._next += 1
         return self._next - 1
 
+    def check(self, count: int) -> None:
+        """See whether so many are free.
+
+        Raises:
+            RateLimitError: they are not.
+        """
+        free = len(self._returned) + self._count - self._next + 1
+        if self._count and count > free:
+            raise RateLimitError(
+                f"there is room for {free} more sandboxes, and {count} are asked for",
+                hint="sandboxkit ps",
+            )
+
     def give_back(self, slot: int) -> None:
         """Its sandbox is gone, verified."""
         if slot:

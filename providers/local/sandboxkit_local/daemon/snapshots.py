@@ -108,14 +108,7 @@ class SnapshotStore:
         snapshot_id = secrets.token_hex(8)
         partial = self._directory / f"{snapshot_id}.partial"
         try:
-            size = await self._receive(stream, partial, disk + disk // 4 + _SLACK)
-            try:
-                async with asyncio.timeout(VERDICT):
-                    answer = await asyncio.shield(done)
-            except TimeoutError as error:
-                raise OSError("the guest did not say whether that was all") from error
-            if not answer.get("ok"):
-                raise OSError(f"the guest failed: {answer.get('error')}")
+            size = await self._whole(stream, done, disk, partial)
             now, lifetime = time.time(), fields["lifetime"]
             record = {
                 "id": snapshot_id,
@@ -134,6 +127,29 @@ class SnapshotStore:
         self._snapshots[snapshot_id] = record
         self._arm(record)
         return record
+
+    async def hold(self, stream: int, done: asyncio.Future[dict[str, Any]], disk: int) -> int:
+        """Store what comes through a pipe for as long as a descriptor of it is open; see `take`."""
+        partial = self._directory / f"{secrets.token_hex(8)}.partial"
+        try:
+            await self._whole(stream, done, disk, partial)
+            return os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    async def _whole(
+        self, stream: int, done: asyncio.Future[dict[str, Any]], disk: int, path: Path
+    ) -> int:
+        """Store a stream of which the guest says that it was all; returns its size."""
+        size = await self._receive(stream, path, disk + disk // 4 + _SLACK)
+        try:
+            async with asyncio.timeout(VERDICT):
+                answer = await asyncio.shield(done)
+        except TimeoutError as error:
+            raise OSError("the guest did not say whether that was all") from error
+        if not answer.get("ok"):
+            raise OSError(f"the guest failed: {answer.get('error')}")
+        return size
 
     async def _receive(self, stream: int, path: Path, limit: int) -> int:
         """Store a stream; returns its size. Whatever happens, its thread has ended by then."""

@@ -60,6 +60,12 @@ class Freezer:
         """Remove it; false if it is still in use."""
         return cgroup.remove(self.directory)
 
+    async def outlive(self, within: float) -> bool:
+        """Remove it as soon as the last process has left it, `within` seconds; false if not."""
+        with contextlib.suppress(OSError):  # a timeout is one too
+            await _until(self.directory, b"populated 0", within)
+        return self.remove()
+
     def _write(self, text: str) -> None:
         (self.directory / "cgroup.freeze").write_text(text)
 
@@ -109,10 +115,12 @@ class Freezers:
         return freezer
 
     async def close(self, within: float) -> None:
-        """Remove the groups that held the others, once the last zygote has left them."""
+        """Remove all groups, once the last zygote has left them."""
         with contextlib.suppress(OSError):  # a timeout is one too; a successor removes them
-            await _until(self._base / _ZYGOTES, b"populated 0", within)
-        cgroup.remove(self._base / _ZYGOTES)
+            await _until(self._base, b"populated 0", within)
+            for group in self._base.iterdir():
+                if group.is_dir():
+                    cgroup.remove(group)
         cgroup.remove(self._base)
 
     def _give(self, directory: Path) -> None:
