@@ -11,7 +11,18 @@ import click
 
 from sandboxkit.errors import InvalidRequestError, SandboxError
 
-from . import configuration, copy, create, demo, doctor, execute, sandboxes, snapshots
+from . import (
+    configuration,
+    copy,
+    create,
+    demo,
+    doctor,
+    execute,
+    logs,
+    sandboxes,
+    shell,
+    snapshots,
+)
 from .output import State, print_error, print_usage
 
 __all__ = ["cli", "run"]
@@ -40,6 +51,8 @@ for _command in (
     execute.run,
     create.create,
     execute.execute,
+    shell.shell,
+    logs.logs,
     sandboxes.ps,
     sandboxes.kill,
     sandboxes.reap,

@@ -12,9 +12,9 @@ import click
 from sandboxkit.errors import SandboxError
 
 if TYPE_CHECKING:
-    from sandboxkit import Process, Sandbox
+    from sandboxkit import OutputChunk, Process, Sandbox
 
-__all__ = ["command_of", "run_streaming"]
+__all__ = ["command_of", "run_streaming", "write_chunk"]
 
 STALL = 0.3
 """Seconds after the exit in which the last output must begin to come."""
@@ -74,8 +74,7 @@ class _Copier(threading.Thread):
         try:
             for chunk in self._process:
                 self._busy.set()
-                stream = sys.stdout if chunk.stream == "stdout" else sys.stderr
-                _write(stream.buffer, chunk.data)
+                write_chunk(chunk)
                 self._busy.clear()
                 self._moved.set()
         except SandboxError:
@@ -102,8 +101,14 @@ class _Copier(threading.Thread):
             raise self._failure
 
 
-def _write(stream: BinaryIO, data: bytes) -> None:
-    stream.write(data)
+def write_chunk(chunk: OutputChunk) -> None:
+    """Pass a piece of output on, to the stream of ours that it belongs to.
+
+    Raises:
+        OSError: nobody reads that any more.
+    """
+    stream = (sys.stdout if chunk.stream == "stdout" else sys.stderr).buffer
+    stream.write(chunk.data)
     stream.flush()
 
 

@@ -44,6 +44,7 @@ _COPIES = (
     "/etc/localtime",
     "/etc/debian_version",
     "/etc/os-release",
+    "/etc/inputrc",
     "/etc/mime.types",
     "/etc/protocols",
     "/etc/services",
