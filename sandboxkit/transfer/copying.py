@@ -63,6 +63,8 @@ async def copy_file(
     (entry,) = await source.stat([name])
     if entry is None or is_missing(entry):
         raise source.error(errno.ENOENT, name, os.strerror(errno.ENOENT))
+    if entry.errno:
+        raise source.error(entry.errno, name, os.strerror(entry.errno))
     if entry.type != "file":
         raise source.error(errno.EINVAL, name, "not a regular file")
     meter.expect(entry)
@@ -151,7 +153,9 @@ class _Copying:
     async def _work(self, coming: Sequence[TreeEntry], there: Sequence[TreeEntry | None]) -> _Work:
         work = _Work()
         questions: list[tuple[TreeEntry, TreeEntry, DigestWanted]] = []
-        for entry, found in zip(coming, there, strict=True):
+        for entry, seen in zip(coming, there, strict=True):
+            # What may not be looked at yet is in a directory that will be opened.
+            found = None if seen is not None and seen.errno else seen
             self._check_not_in_the_way(entry, found)
             if entry.type == "directory":
                 if found is None or found.type != "directory" or found.mode & 0o700 != 0o700:

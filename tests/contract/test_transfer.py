@@ -262,6 +262,18 @@ def test_nothing_is_written_through_a_link(sandbox: Sandbox, tree: Path, tmp_pat
 
 
 @pytest.mark.needs("trees", "commands")
+def test_what_its_owner_may_not_enter(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
+    sandbox.run("mkdir -p copy/sub d; touch d/f; chmod 000 copy/sub d", check=True)
+    sandbox.files.upload(tree, "copy")
+    assert sandbox.files.stat("copy/sub").mode == 0o755
+    assert sandbox.files.stat("copy/sub/large").size == 3 * MIB + 1
+    for path in ("d/f", "d", "."):
+        with pytest.raises(PermissionError, match="d"):
+            sandbox.files.download(path, tmp_path / "back")
+    assert not (tmp_path / "back" / "d" / "f").exists()
+
+
+@pytest.mark.needs("trees", "commands")
 def test_no_file_becomes_setuid(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.run("mkdir d; touch d/x; chmod 7755 d/x; chmod 3777 d", check=True)
     sandbox.files.download("d", tmp_path / "back")

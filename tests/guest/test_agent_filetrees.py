@@ -347,6 +347,9 @@ def test_others_are_served_meanwhile(agent: Agent, client: RawClient, tmp_path: 
     many = b"".join(begin(f"f{number}") + end() for number in range(2000))
     writing = client.open("write_many", path=str(tmp_path / "many"))
     client.write(writing, many)
+    for _ in range(3):
+        assert client.call("ping").result == {}
+    assert not client.inbox[writing], "the pings waited for all the files"
     for _ in range(20):
         assert client.call("ping").result == {}
     assert not client.inbox[hashing], "the ping waited for the hash"

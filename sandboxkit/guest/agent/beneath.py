@@ -11,8 +11,8 @@ from typing import List, Tuple
 
 from .treeentry import parts_of
 
-# A descriptor that only names a directory needs no right to read it. Linux alone has it.
-_NAMING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+#: A descriptor that only names a directory needs no right to read it. Linux alone has it.
+NAMING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Beneath:
@@ -26,7 +26,7 @@ class Beneath:
     """
 
     def __init__(self, top: bytes) -> None:
-        self._top = os.open(top, _NAMING)
+        self._top = os.open(top, NAMING)
         # The directory that was reached last: what is asked for next is mostly in it.
         self._last: Tuple[List[bytes], int] = ([], self._top)
 
@@ -44,7 +44,7 @@ class Beneath:
         reached = fd
         for part in parts[len(way) :]:
             try:
-                deeper = os.open(part, _NAMING | os.O_NOFOLLOW, dir_fd=reached)
+                deeper = os.open(part, NAMING | os.O_NOFOLLOW, dir_fd=reached)
             finally:
                 if reached not in (self._top, self._last[1]):
                     os.close(reached)

@@ -15,6 +15,7 @@ from .filewalk import Listing, Removal
 from .filewrite import Writer, make_parents
 from .server import Server
 from .stream import Message, Stream
+from .treeentry import decode, encode
 
 _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
@@ -48,16 +49,6 @@ class FileArguments:
     def error(self, error: OSError) -> OpError:
         """The failure, said of the path."""
         return OpError.of(error, self.path)
-
-
-def encode(path: str) -> bytes:
-    """A path as the system takes it, whatever the locale."""
-    return path.encode("utf-8", "surrogateescape")
-
-
-def decode(path: bytes) -> str:
-    """The reverse of `encode`."""
-    return path.decode("utf-8", "surrogateescape")
 
 
 class Names:

@@ -13,7 +13,7 @@ import os
 import stat
 from typing import List, Optional
 
-from .beneath import Beneath
+from .beneath import NAMING, Beneath
 from .treeentry import LEAST_PART, Entry, entry_of, part_name
 
 _OPEN_PART = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -38,11 +38,19 @@ class TreeStore:
     # -- looking --
 
     def look(self, name: str) -> Optional[Entry]:
-        """What is there under a name, links not followed; ``None`` for nothing."""
+        """What is there under a name, links not followed; ``None`` for nothing.
+
+        What may not be looked at is ``other`` and carries the reason.
+        """
         try:
-            parent, last = self._place.parent(name)
+            return self._look(name)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            return Entry(name, "other", errno=error.errno or errno.EACCES)
+
+    def _look(self, name: str) -> Optional[Entry]:
+        parent, last = self._place.parent(name)
         partial = 0 if last == b"." else self._partial(parent, last)
         try:
             found = os.stat(last, dir_fd=parent, follow_symlinks=False)
@@ -101,20 +109,16 @@ class TreeStore:
                 os.unlink(last, dir_fd=parent)
                 os.mkdir(last, usable, dir_fd=parent)
             elif found.st_mode & 0o700 != 0o700:
-                with contextlib.suppress(PermissionError):
+                with contextlib.suppress(PermissionError, FileNotFoundError):
                     self._open_up(parent, last, found)
 
     def _open_up(self, parent: int, last: bytes, found: os.stat_result) -> None:
         """Let its owner into a directory that is there."""
         usable = stat.S_IMODE(found.st_mode) | 0o700
+        fd = os.open(last, NAMING | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            fd = os.open(last, _READ | os.O_DIRECTORY, dir_fd=parent)
-        except PermissionError:
-            # Only by its name, then: what the owner may not read cannot be opened.
-            os.chmod(last, usable, dir_fd=parent)
-            return
-        try:
-            os.fchmod(fd, usable)
+            # Not `fchmod`, which wants a descriptor for reading, and that may be refused.
+            os.chmod(b"/proc/self/fd/%d" % fd, usable)
         finally:
             os.close(fd)
 
