@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,10 @@ from sandboxkit import Sandbox
 from sandboxkit.capabilities import Capabilities
 from sandboxkit.plugins import provider_info
 
+# What a provider must be told here. Tests start from what can be had without a network.
+CONFIGURATION = {
+    "docker": '[profiles.docker]\ndefault_image = "sandboxkit-test:base"\npull = false\n',
+}
 PROVIDERS = tuple(os.environ.get("SANDBOXKIT_TEST_PROVIDERS", "memory,local").split(","))
 
 
@@ -54,8 +59,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+def target(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Target]:
     name = request.param
+    if name in CONFIGURATION:
+        folder = tmp_path / "configuration" / "sandboxkit"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(CONFIGURATION[name])
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))
     made = Target(name, provider_info(name).capabilities, f"test-{uuid4().hex[:12]}")
     yield made
     left = Sandbox.list(name, session=made.session)

@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import socket
-from typing import Iterable, Optional
+from typing import Callable, Iterable, Optional
 
 from . import contexts, files, filetrees, ports, processes, spawn
 from .config import AgentConfig
@@ -28,6 +28,8 @@ def serve(
     control: Optional[socket.socket] = None,
     listen: Optional[str] = None,
     connections: Iterable[socket.socket] = (),
+    admit: Optional[Callable[[socket.socket], bool]] = None,
+    ready: Optional[Callable[[], None]] = None,
 ) -> None:
     """Serve until the lifetime is over or the maker is gone. The caller then exits the process.
 
@@ -39,6 +41,8 @@ def serve(
         control: a SOCK_SEQPACKET socket of the sandbox's maker; its end is the sandbox's end.
         listen: a path to accept clients at, on a unix socket.
         connections: clients that are connected already.
+        admit: says of each client at `listen` whether it may come in.
+        ready: called once clients are listened for.
 
     Raises:
         OSError: `listen` cannot be listened at.
@@ -80,13 +84,15 @@ def serve(
         told = line
         lifetime.on_change.append(lambda left: told.tell({"event": "lifetime", "lifetime": left}))
     if listen is not None:
-        server.listen(listen)
+        server.listen(listen, admit)
     if control is None and listen is None:
         server.on_idle = lambda: end("alone")
     for connection in connections:
         server.accept(connection)
     if line is not None:
         line.tell({"event": "ready"})
+    if ready is not None:
+        ready()
     loop.run()
 
 

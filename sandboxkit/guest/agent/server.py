@@ -180,8 +180,12 @@ class Server:
         if not self._connections and self.on_idle is not None:
             self.loop.call_soon(self.on_idle)
 
-    def listen(self, path: str) -> None:
+    def listen(self, path: str, admit: Optional[Callable[[socket.socket], bool]] = None) -> None:
         """Accept clients on a unix socket at `path`, which only its owner may use.
+
+        Args:
+            path: made there.
+            admit: says of each client whether it may come in; ``None`` lets all in.
 
         Raises:
             OSError: it cannot be made.
@@ -201,7 +205,10 @@ class Server:
                 self.loop.unwatch(listener.fileno())
                 self.loop.call_later(_NO_DESCRIPTORS_PAUSE, watch)
                 return
-            self.accept(client)
+            if admit is None or admit(client):
+                self.accept(client)
+            else:
+                client.close()
 
         def watch() -> None:
             self.loop.watch(listener.fileno(), READABLE, ready)

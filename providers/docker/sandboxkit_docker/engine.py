@@ -1,0 +1,254 @@
+"""One engine: where it is, and every call to it, with its errors as ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import aiohttp
+from aiodocker import Docker
+from aiodocker.containers import DockerContainer
+from aiodocker.exceptions import DockerError
+from aiodocker.stream import Stream
+
+from sandboxkit.errors import ConfigError, ProviderUnavailableError
+
+from .errors import Absent, Conflict, translated
+
+__all__ = ["DEFAULT_SOCKET", "Engine", "locate"]
+
+T = TypeVar("T")
+
+DEFAULT_SOCKET = "/var/run/docker.sock"
+_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "~/.docker/run/docker.sock")
+
+
+def locate(host: str | None) -> tuple[str | None, str | None]:
+    """The engine's address, or else the name of the context that says it.
+
+    The order is that of Docker's own command line: what was said here, then ``DOCKER_HOST``, then
+    a context, then the usual sockets.
+    """
+    address = host or os.environ.get("DOCKER_HOST")
+    if address:
+        return address, None
+    context = os.environ.get("DOCKER_CONTEXT") or _current_context()
+    if context and context != "default":
+        return None, context
+    rootless = os.environ.get("XDG_RUNTIME_DIR")
+    for name in (*_SOCKETS, *([f"{rootless}/docker.sock"] if rootless else ())):
+        path = Path(name).expanduser()
+        if path.is_socket():
+            return f"unix://{path}", None
+    return f"unix://{DEFAULT_SOCKET}", None
+
+
+def _current_context() -> str:
+    path = Path(os.environ.get("DOCKER_CONFIG", "~/.docker"), "config.json").expanduser()
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("currentContext") or "") if isinstance(found, dict) else ""
+
+
+_inherited: list[Docker] = []
+
+
+class _Docker(Docker):
+    """The SDK's client, which nobody need close where it has nothing open."""
+
+    def __del__(self) -> None:
+        session = getattr(self, "session", None)
+        if session is not None and isinstance(session.connector, aiohttp.UnixConnector):
+            session.detach()
+
+
+class Engine:
+    """The calls this provider makes. A forked child gets connections of its own.
+
+    Args:
+        host: as `DockerSettings.host`.
+
+    Attributes:
+        endpoint: where the engine is, for people.
+        is_local: whether it may see this machine's files: it is reached over a unix socket.
+    """
+
+    def __init__(self, host: str | None) -> None:
+        address, context = locate(host)
+        self.endpoint = address or f"context {context}"
+        self.is_local = address is not None and address.startswith("unix://")
+        self._address = address
+        self._context = context
+        self._sdk: Docker | None = None
+        self._pid = 0
+
+    @property
+    def sdk(self) -> Any:
+        """The SDK's client, whose annotations are not good enough for ours.
+
+        Raises:
+            ConfigError: the address or the context is wrong.
+        """
+        if self._sdk is not None and self._pid != os.getpid():
+            # Its connections are shared with the parent; to end them here would disturb it.
+            _inherited.append(self._sdk)
+            self._sdk = None
+        if self._sdk is None:
+            self._sdk, self._pid = self._open(), os.getpid()
+        return self._sdk
+
+    def _open(self) -> Docker:
+        # Without a pool nothing is left open in a process that ends without closing; and on this
+        # machine a connection costs nothing.
+        path = (self._address or "").removeprefix("unix://")
+        try:
+            if self.is_local:
+                connector = aiohttp.UnixConnector(path, force_close=True)
+                return _Docker(url="http://localhost", connector=connector)
+            return _Docker(url=self._address, context=self._context)
+        except ImportError as error:
+            raise ProviderUnavailableError(
+                f"{self.endpoint} needs {error.name}", hint="pip install 'aiodocker[ssh]'"
+            ) from error
+        except (ValueError, DockerError) as error:
+            raise ConfigError(
+                f"the engine's address {self.endpoint!r} is wrong: {error}"
+            ) from error
+
+    async def aclose(self) -> None:
+        """Hang up. Idempotent."""
+        sdk, self._sdk = self._sdk, None
+        if sdk is not None and self._pid == os.getpid():
+            await sdk.close()
+            await sdk.connector.close()
+
+    def translated(self, op: str, *, sent: bool = True) -> contextlib.AbstractContextManager[None]:
+        """A ``with`` block in which the SDK's errors become ours."""
+        return translated(op, self.endpoint, sent=sent)
+
+    async def call(self, op: str, awaitable: Awaitable[T], *, sent: bool = True) -> T:
+        """Await something of the SDK's, with its errors as ours.
+
+        Args:
+            op: what it is, for messages.
+            awaitable: the call.
+            sent: false where doing it twice does no harm, such as for what only reads.
+        """
+        with self.translated(op, sent=sent):
+            return await awaitable
+
+    # -- containers ---------------------------------------------------------------------------
+
+    def container(self, container_id: str) -> DockerContainer:
+        """A handle; asks nobody."""
+        found: DockerContainer = self.sdk.containers.container(container_id)
+        return found
+
+    async def create_container(self, name: str, config: Mapping[str, Any]) -> str:
+        """The id of a new container."""
+        made = await self.call("create", self.sdk.containers.create(dict(config), name=name))
+        return str(made.id)
+
+    async def inspect(self, container_id: str) -> dict[str, Any]:
+        """All that is known of a container.
+
+        Raises:
+            Absent: there is none.
+        """
+        return await self.call("inspect", self.container(container_id).show(), sent=False)
+
+    async def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Containers in any state that carry these labels, as the engine lists them."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        found = await self.call(
+            "list",
+            self.sdk.containers.list(all=True, filters=json.dumps(filters)),
+            sent=False,
+        )
+        return [dict(container._container) for container in found]
+
+    async def remove(self, container_id: str) -> bool:
+        """Kill and remove a container; true if it was there. Returns when it is gone.
+
+        Raises:
+            SandboxError: it could not be removed.
+        """
+        container = self.container(container_id)
+        try:
+            await self.call("kill", container.delete(force=True, v=True))
+        except Absent:
+            return False
+        except Conflict:  # it is being removed already
+            await self.wait_removed(container_id)
+        return True
+
+    async def wait_removed(self, container_id: str) -> None:
+        """Return when a container is gone."""
+        container = self.container(container_id)
+        with contextlib.suppress(Absent):
+            await self.call("kill", container.wait(condition="removed"), sent=False)
+
+    async def exec_stream(self, container_id: str, command: list[str]) -> Stream:
+        """A running command's standard streams, as root of the container."""
+        with self.translated("connect"):
+            made = await self.container(container_id).exec(command, stdin=True, user="0:0")
+            stream = made.start(detach=False)
+            await stream._init()
+            return stream
+
+    # -- events -------------------------------------------------------------------------------
+
+    async def past_events(self, container_id: str) -> list[dict[str, Any]]:
+        """What the engine remembers of a container, which are its last 256 events in all."""
+        params = {
+            "since": "1",
+            "until": f"{time.time():.9f}",
+            "filters": json.dumps({"type": ["container"], "container": [container_id]}),
+        }
+        with self.translated("events", sent=False):
+            async with self.sdk._query("events", params=params) as response:
+                text = await response.text()
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+    # -- archives -----------------------------------------------------------------------------
+
+    async def put_archive(self, container_id: str, path: str, archive: IO[bytes]) -> None:
+        """Unpack a tar file in a container."""
+        with self.translated("create"):
+            async with self.sdk._query(
+                f"containers/{container_id}/archive",
+                method="PUT",
+                data=_chunks(archive),
+                headers={"content-type": "application/x-tar"},
+                params={"path": path},
+                timeout=aiohttp.ClientTimeout(),
+            ):
+                pass
+
+    async def import_image(self, archive: bytes, reference: str) -> str:
+        """Make an image of a tar file; its id."""
+        repository, _, tag = reference.partition(":")
+        params = {"fromSrc": "-", "repo": repository, "tag": tag}
+        with self.translated("create"):
+            async with self.sdk._query(
+                "images/create",
+                method="POST",
+                params=params,
+                data=archive,
+                headers={"content-type": "application/x-tar"},
+            ) as response:
+                lines = [json.loads(line) for line in (await response.text()).splitlines() if line]
+        return str(lines[-1]["status"])
+
+
+async def _chunks(archive: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(archive.read, 1 << 20):
+        yield chunk

@@ -1,0 +1,191 @@
+"""What the guest brings into a container: its interpreter with all it needs, and the agent.
+
+The interpreter is this machine's own, or another that `collect` has described.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import json
+import marshal
+import os
+import platform
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from importlib import util
+from pathlib import Path
+from typing import IO, Any
+
+from sandboxkit.errors import ProviderUnavailableError
+from sandboxkit.guest import agent
+
+from . import inside, places
+
+__all__ = ["agent_files", "collect_script", "digest", "fits", "pack", "this_interpreter"]
+
+_LAYOUT = 1  # raise it when the arrangement of the files changes
+_SKIPPED = frozenset(
+    (
+        "__pycache__",
+        "config",
+        "dist-packages",
+        "ensurepip",
+        "idlelib",
+        "lib-dynload",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "test",
+        "tests",
+        "tkinter",
+        "turtledemo",
+        "venv",
+    )
+)
+# The packages above ours, whose own modules no guest needs.
+_STAND_INS = ("sandboxkit", "sandboxkit/guest", "sandboxkit_docker")
+_WRAPPER_NAME = "bin/python"
+_WRAPPER = f'#!/bin/sh\nexec {" ".join(places.PYTHON[:4])} "$@"\n'
+# The kernel's name of a machine to the engine's.
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
+
+
+def fits(system: str, machine: str) -> bool:
+    """Whether this machine's interpreter runs on an engine.
+
+    Args:
+        system: the engine's ``Os``, such as ``linux``.
+        machine: its ``Arch``, such as ``amd64``.
+    """
+    own = platform.machine()
+    return platform.system() == "Linux" and system == "linux" and _MACHINES.get(own, own) == machine
+
+
+@functools.cache
+def digest() -> str:
+    """Names what `pack` would make here; the same as long as neither we nor Python change."""
+    found = hashlib.sha256(f"{_LAYOUT} {sys.version} {sys.base_prefix}".encode())
+    for name, content in sorted(agent_files().items()):
+        found.update(f"\0{name}\0".encode())
+        found.update(content)
+    return found.hexdigest()[:16]
+
+
+@functools.cache
+def agent_files() -> dict[str, bytes]:
+    """Our own files, by their paths in the volume."""
+    files = {f"site/{name}/__init__.py": b"" for name in _STAND_INS}
+    for package in (agent, inside):
+        place = "site/" + package.__name__.replace(".", "/")
+        for path in sorted(_directory(package.__file__).glob("*.py")):
+            files[f"{place}/{path.name}"] = path.read_bytes()
+    files[_WRAPPER_NAME] = _WRAPPER.encode()
+    return files
+
+
+def collect_script() -> str:
+    """The program that describes the interpreter by which it is run."""
+    return Path(_directory(inside.__file__), "collect.py").read_text("utf-8")
+
+
+def _directory(file: str | None) -> Path:
+    assert file is not None
+    return Path(file).parent
+
+
+def this_interpreter() -> dict[str, Any]:
+    """What this machine's interpreter consists of. Takes a second.
+
+    Raises:
+        ProviderUnavailableError: it does not say.
+    """
+    script = [sys.executable, "-I", "-S", "-W", "ignore", "-c", collect_script()]
+    ran = subprocess.run(script, capture_output=True, check=False)
+    try:
+        found: dict[str, Any] = json.loads(ran.stdout)
+    except ValueError:
+        reason = ran.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise ProviderUnavailableError(
+            f"{sys.executable} cannot be brought into containers: {reason}",
+            hint="name an image with Python in the setting guest_image",
+        ) from None
+    return found
+
+
+def pack(interpreter: Mapping[str, Any], into: IO[bytes]) -> None:
+    """Write a tar file of everything. Takes seconds.
+
+    Args:
+        interpreter: as `this_interpreter` or `collect` says.
+        into: written to.
+    """
+    with tarfile.open(fileobj=into, mode="w") as archive:
+        for name, path in _interpreter_files(interpreter):
+            _add_file(archive, name, path)
+        for name, content in agent_files().items():
+            _add(archive, name, content, 0o755 if name == _WRAPPER_NAME else 0o644)
+            if name.endswith(".py"):
+                _add(archive, _cached(name), _compiled(name, content), 0o644)
+
+
+def _interpreter_files(interpreter: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "bin/python3", interpreter["executable"]
+    if interpreter["loader"]:
+        yield "lib/ld", interpreter["loader"]
+    for name, path in interpreter["libraries"].items():
+        yield f"lib/{name}", path
+    home = f"lib/python{interpreter['version']}"
+    for path in interpreter["extensions"]:
+        yield f"{home}/lib-dynload/{os.path.basename(path)}", path
+    stdlib = interpreter["stdlib"]
+    for folder, folders, names in os.walk(stdlib):
+        folders[:] = sorted(name for name in folders if _goes_along(name))
+        below = os.path.relpath(folder, stdlib)
+        place = home if below == "." else f"{home}/{below}"
+        for name in sorted(names):
+            if name.endswith(".py"):
+                yield f"{place}/{name}", os.path.join(folder, name)
+                cached = util.cache_from_source(os.path.join(folder, name))
+                if os.path.isfile(cached):
+                    yield f"{place}/__pycache__/{os.path.basename(cached)}", cached
+
+
+def _goes_along(folder: str) -> bool:
+    return folder not in _SKIPPED and not folder.startswith("config-")
+
+
+def _add_file(archive: tarfile.TarFile, name: str, path: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            found = os.fstat(file.fileno())
+            info = _info(name, found.st_size, 0o755 if found.st_mode & 0o100 else 0o644)
+            info.mtime = int(found.st_mtime)  # a compiled module is held against its source's
+            archive.addfile(info, file)
+    except FileNotFoundError:
+        return  # a dangling link
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    archive.addfile(_info(name, len(content), mode), io.BytesIO(content))
+
+
+def _info(name: str, size: int, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, mode
+    return info
+
+
+def _cached(name: str) -> str:
+    folder, _, base = name.rpartition("/")
+    stem = base.removesuffix(".py")
+    return f"{folder}/__pycache__/{stem}.{sys.implementation.cache_tag}.pyc".lstrip("/")
+
+
+def _compiled(name: str, content: bytes) -> bytes:
+    """A compiled module that is never held against its source: nothing there ever changes."""
+    code = compile(content, f"{places.GUEST}/{name}", "exec", dont_inherit=True)
+    return util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code)

@@ -1,0 +1,168 @@
+"""The volume with the guest on an engine: made once, by whoever needs it first.
+
+A volume is there before it is full, and can neither be renamed nor labelled later. So it is filled
+under a name of its own, and then published by a second, empty volume whose name everybody knows and
+whose label says where the full one is. The engine makes a volume of a given name only once: of
+several who fill one at a time, one wins, and the others remove theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import secrets
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiodocker.volumes import DockerVolume
+
+from sandboxkit.errors import ProviderUnavailableError, SandboxError
+
+from . import guest_files, places
+from .engine import Engine
+from .errors import Absent, Conflict
+
+__all__ = ["KIND", "GuestVolume"]
+
+KIND = "sandboxkit.kind"
+_CONTENT = "sandboxkit.content"
+_NAME = "sandboxkit-guest"
+
+_log = logging.getLogger(__name__)
+
+
+class GuestVolume:
+    """Finds the volume, or makes it.
+
+    Args:
+        engine: where.
+        guest_image: an image with Python, for engines on which this machine's does not run.
+        have_image: sees to it that an image is there.
+    """
+
+    def __init__(self, engine: Engine, guest_image: str, have_image: Callable[[str], Any]) -> None:
+        self._engine = engine
+        self._guest_image = guest_image
+        self._have_image = have_image
+        self._name = ""
+        self._making: asyncio.Task[str] | None = None
+
+    async def name(self) -> str:
+        """The volume's name, once it is there in full; concurrent callers share one attempt.
+
+        Raises:
+            ProviderUnavailableError: there is no interpreter that would run there.
+        """
+        if not self._name:
+            if self._making is None or self._making.done():
+                self._making = asyncio.get_running_loop().create_task(self._find_or_make())
+            self._name = await asyncio.shield(self._making)
+        return self._name
+
+    async def forget(self) -> None:
+        """It has turned out not to be there after all: unpublish it, so that it is made again."""
+        self._name, self._making = "", None
+        volume = self._volume(_published_name())
+        with contextlib.suppress(Absent, Conflict):
+            await self._engine.call("create", volume.delete())
+
+    async def aclose(self) -> None:
+        """Give up what is being made. Idempotent."""
+        making, self._making = self._making, None
+        if making is not None and not making.done():
+            making.cancel()
+            await asyncio.wait([making])
+
+    async def _find_or_make(self) -> str:
+        found = await self._published()
+        if found:
+            return found
+        _log.info("bringing the guest to the engine at %s, once", self._engine.endpoint)
+        own = f"{_NAME}-{guest_files.digest()}-{secrets.token_hex(6)}"
+        try:
+            await self._create(own, {KIND: "guest-content"})
+            await self._fill(own)
+            await self._create(_published_name(), {KIND: "guest", _CONTENT: own})
+            found = await self._published()
+        finally:
+            if found != own:
+                with contextlib.suppress(SandboxError):
+                    await self._engine.call("create", self._volume(own).delete())
+        return found
+
+    async def _published(self) -> str:
+        try:
+            shown = await self._engine.call(
+                "create", self._volume(_published_name()).show(), sent=False
+            )
+        except Absent:
+            return ""
+        content = (shown.get("Labels") or {}).get(_CONTENT, "")
+        try:
+            await self._engine.call("create", self._volume(content).show(), sent=False)
+        except Absent:
+            await self.forget()
+            return ""
+        return str(content)
+
+    async def _fill(self, volume: str) -> None:
+        version = await self._engine.call("create", self._engine.sdk.version(), sent=False)
+        if not guest_files.fits(version["Os"], version["Arch"]):
+            await self._fill_from_image(volume)
+            return
+        with tempfile.TemporaryFile() as archive:
+            interpreter = await asyncio.to_thread(guest_files.this_interpreter)
+            await asyncio.to_thread(guest_files.pack, interpreter, archive)
+            archive.seek(0)
+            image = await self._empty_image()
+            async with _holder(self._engine, image, volume) as container:
+                await self._engine.put_archive(container, places.GUEST, archive)
+            with contextlib.suppress(Conflict, Absent):  # another's holder may still be using it
+                await self._engine.call("create", self._engine.sdk.images.delete(image))
+
+    async def _fill_from_image(self, volume: str) -> None:
+        raise ProviderUnavailableError(
+            f"this machine's Python does not run on the engine at {self._engine.endpoint}",
+            hint="use sandboxkit on a Linux machine like the engine's",
+        )
+
+    async def _empty_image(self) -> str:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w"):
+            pass
+        return await self._engine.import_image(
+            archive.getvalue(), f"{_NAME}:{secrets.token_hex(6)}"
+        )
+
+    async def _create(self, name: str, labels: Mapping[str, str]) -> None:
+        config = {"Name": name, "Labels": dict(labels)}
+        await self._engine.call("create", self._engine.sdk.volumes.create(config))
+
+    def _volume(self, name: str) -> Any:
+        volume: Any = DockerVolume
+        return volume(self._engine.sdk, name)
+
+
+@contextlib.asynccontextmanager
+async def _holder(engine: Engine, image: str, volume: str) -> Any:
+    """A container that is never started, to reach a volume through."""
+    config = {
+        "Image": image,
+        "Cmd": ["-"],
+        "Labels": {KIND: "guest-holder"},
+        "NetworkDisabled": True,
+        "HostConfig": {"Mounts": [{"Type": "volume", "Source": volume, "Target": places.GUEST}]},
+    }
+    container = await engine.create_container(f"{volume}-holder", config)
+    try:
+        yield container
+    finally:
+        await engine.remove(container)
+
+
+def _published_name() -> str:
+    return f"{_NAME}-{guest_files.digest()}"

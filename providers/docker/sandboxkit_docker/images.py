@@ -1,0 +1,108 @@
+"""The images that sandboxes start from: found, or pulled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from aiodocker.exceptions import DockerStreamError
+
+from sandboxkit.errors import (
+    AuthenticationError,
+    RateLimitError,
+    SandboxError,
+    TemplateNotFoundError,
+)
+
+from . import records
+from .engine import Engine
+from .errors import Absent
+
+__all__ = ["Image", "Images"]
+
+_log = logging.getLogger(__name__)
+
+
+class Image(NamedTuple):
+    """An image that is there.
+
+    Attributes:
+        id: the engine's, ``sha256:...``.
+        reference: how it was asked for.
+        user: whom it says commands run as; empty if it does not say.
+        labels: what it carries.
+    """
+
+    id: str
+    reference: str
+    user: str
+    labels: Mapping[str, str]
+
+
+class Images:
+    """An engine's images.
+
+    Args:
+        engine: where.
+        pull: whether a missing one is pulled.
+    """
+
+    def __init__(self, engine: Engine, pull: bool) -> None:
+        self._engine = engine
+        self._pull = pull
+
+    async def have(self, reference: str) -> Image:
+        """An image, pulled if it is missing.
+
+        Raises:
+            TemplateNotFoundError: it is nowhere.
+        """
+        found = await self.find(reference)
+        if found is None:
+            await self._fetch(reference)
+            found = await self.find(reference)
+        if found is None:
+            raise TemplateNotFoundError(
+                f"the engine has no image {reference!r}", hint="docker images"
+            )
+        return found
+
+    async def find(self, reference: str) -> Image | None:
+        """An image, if the engine has it."""
+        try:
+            shown = await self._engine.call(
+                "create", self._engine.sdk.images.inspect(reference), sent=False
+            )
+        except Absent:
+            return None
+        config: dict[str, Any] = shown.get("Config") or {}
+        labels: dict[str, str] = config.get("Labels") or {}
+        return Image(
+            shown["Id"], reference, records.image_user(labels, config.get("User") or ""), labels
+        )
+
+    async def _fetch(self, reference: str) -> None:
+        if not self._pull:
+            raise TemplateNotFoundError(
+                f"the engine at {self._engine.endpoint} has no image {reference!r}, and this "
+                "profile pulls none (pull = false)",
+                hint=f"docker pull {reference}",
+            )
+        _log.info("pulling %s", reference)
+        try:
+            with self._engine.translated("create"):
+                await self._engine.sdk.images.pull(reference)
+        except (AuthenticationError, RateLimitError):
+            raise
+        except SandboxError as error:
+            raise _not_to_be_had(self._engine, reference, error) from error
+
+
+def _not_to_be_had(engine: Engine, reference: str, error: SandboxError) -> SandboxError:
+    reason = error.__cause__
+    message = reason.message if isinstance(reason, DockerStreamError) else error.message
+    return TemplateNotFoundError(
+        f"the engine at {engine.endpoint} has no image {reference!r} and cannot pull it: {message}",
+        hint=f"docker pull {reference}",
+    )

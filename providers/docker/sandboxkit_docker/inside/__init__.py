@@ -1,0 +1,1 @@
+"""What runs inside of containers beside the agent. Standard library only, Python 3.8 and later."""

@@ -1,0 +1,107 @@
+"""The first process of a container: reads its orders, settles in, and becomes the agent.
+
+The orders are one line of JSON on standard input, so that nothing of them is in the container's
+configuration, which engines show and images keep. It answers with one line on standard output:
+``{"event": "ready"}`` or ``{"event": "failed", "message": ...}``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Dict, NoReturn
+
+from sandboxkit.guest.agent.accounts import Account
+from sandboxkit.guest.agent.config import DEFAULT_PATH, AgentConfig
+from sandboxkit.guest.agent.serve import serve
+
+from . import account, door, rights
+
+__all__ = ["main"]
+
+_MAX_ORDERS = 1 << 20
+_WRAPPER = "python"
+
+
+def main() -> NoReturn:
+    """Serve until the sandbox ends."""
+    orders = _read_orders()
+    try:
+        who = account.find(orders["user"])
+        config = _settle(orders, who)
+        rights.keep_to_ourselves()
+    except (account.RefusedError, OSError) as error:
+        _say({"event": "failed", "message": str(error)})
+        os._exit(1)
+    listen = sys.argv[1]
+    os.makedirs(os.path.dirname(listen), 0o700, exist_ok=True)
+    serve(config, listen=listen, admit=door.is_from_outside, ready=lambda: _ready(listen))
+    os._exit(0)
+
+
+def _ready(listen: str) -> None:
+    # The one who owns the directory on the host is the one who may connect from there.
+    owner = os.stat(os.path.dirname(listen))
+    if owner.st_uid != os.getuid():
+        os.chown(listen, owner.st_uid, owner.st_gid)
+    _say({"event": "ready"})
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def _read_orders() -> Dict[str, Any]:
+    line = b""
+    while not line.endswith(b"\n"):
+        data = os.read(0, 1 << 16)
+        if not data or len(line) > _MAX_ORDERS:
+            os._exit(1)  # who made us is gone
+        line += data
+    orders: Dict[str, Any] = json.loads(line)
+    return orders
+
+
+def _say(message: Dict[str, str]) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def _settle(orders: Dict[str, Any], who: Account) -> AgentConfig:
+    workdir = orders["workdir"] or os.getcwd()
+    if workdir == "/" and not orders["workdir"]:
+        workdir = who.home
+    account.make_directory(who.home, who)
+    account.make_directory(workdir, who)
+    path = os.environ.get("PATH") or DEFAULT_PATH
+    python = _find_python(path)
+    if not python:
+        # Through the image's shell, as the interpreter itself needs its own loader.
+        sys.executable = os.path.join(os.path.dirname(sys.executable), _WRAPPER)
+    return AgentConfig(
+        workdir=workdir,
+        user=who.name,
+        uid=who.uid,
+        gid=who.gid,
+        home=who.home,
+        path=orders["env"].get("PATH", path),
+        env={**_image_variables(), **orders["env"]},
+        lifetime=orders["lifetime"],
+        can_switch_user=True,
+        python=python or sys.executable,
+    )
+
+
+def _image_variables() -> Dict[str, str]:
+    # HOME and HOSTNAME are the engine's, and HOME is root's.
+    return {name: value for name, value in os.environ.items() if name not in ("HOME", "HOSTNAME")}
+
+
+def _find_python(path: str) -> str:
+    """The image's own interpreter; empty if it has none."""
+    for name in ("python3", "python"):
+        for directory in path.split(":"):
+            found = os.path.join(directory, name)
+            if directory.startswith("/") and os.access(found, os.X_OK) and os.path.isfile(found):
+                return found
+    return ""

@@ -1,0 +1,74 @@
+"""Starting a container, and what its first process says as it begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiodocker.stream import Stream
+
+from sandboxkit.errors import InvalidRequestError, ProviderUnavailableError, SandboxError
+
+from .engine import Engine
+
+__all__ = ["GuestMissingError", "launch"]
+
+_STDOUT = 1
+_LONGEST = 1 << 16
+
+
+class GuestMissingError(ProviderUnavailableError):
+    """The volume with the guest is not what it should be."""
+
+
+async def launch(engine: Engine, container_id: str, orders: Mapping[str, Any]) -> None:
+    """Start a container, give its first process its orders, and return when it serves.
+
+    Raises:
+        InvalidRequestError: the orders cannot be carried out.
+        GuestMissingError: the guest could not even be begun.
+        SandboxError: the engine could not start it.
+    """
+    container = engine.container(container_id)
+    with engine.translated("create"):
+        async with container.attach(stdin=True, stdout=True, stderr=True) as stream:
+            try:
+                await engine.call("create", container.start())
+            except SandboxError as error:
+                raise _explained(error) from error
+            await stream.write_in(json.dumps(orders).encode() + b"\n")
+            answer, errors = await _answer(stream)
+    if answer.get("event") == "ready":
+        return
+    if answer.get("event") == "failed":
+        raise InvalidRequestError(str(answer.get("message")))
+    raise ProviderUnavailableError(
+        f"the guest ended before it served: {errors.strip()[-500:] or 'it said nothing'}",
+        hint="sandboxkit doctor docker",
+    )
+
+
+async def _answer(stream: Stream) -> tuple[dict[str, Any], str]:
+    """The first line of standard output as an object, or what there was on standard error."""
+    line, errors = b"", b""
+    while b"\n" not in line and len(line) < _LONGEST:
+        message = await stream.read_out()
+        if message is None:
+            return {}, errors.decode("utf-8", "replace")
+        if message.stream == _STDOUT:
+            line += message.data
+        else:
+            errors = (errors + message.data)[-_LONGEST:]
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}, line.decode("utf-8", "replace")
+    return (found if isinstance(found, dict) else {}), errors.decode("utf-8", "replace")
+
+
+def _explained(error: SandboxError) -> SandboxError:
+    # Its program is on our volume: whatever is wrong with the image, it is never that.
+    if "no such file or directory" in error.message and "/lib/ld" in error.message:
+        return GuestMissingError(error.message, outcome="not_started")
+    return error

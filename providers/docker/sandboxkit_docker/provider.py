@@ -1,0 +1,261 @@
+"""Sandboxes that are containers of a Docker Engine."""
+
+# ruff: noqa: D102 - what a method of the base class does is said there
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sandboxkit.errors import (
+    SandboxError,
+    SandboxNotFoundError,
+    SnapshotNotFoundError,
+    UnsupportedError,
+)
+from sandboxkit.guest.provider import GuestProvider
+from sandboxkit.models import SandboxInfo, SnapshotInfo
+from sandboxkit.provider import (
+    CreateRequest,
+    LifetimeRequest,
+    ListRequest,
+    ProviderSettings,
+    SandboxRequest,
+    SnapshotIdRequest,
+    SnapshotListRequest,
+    SnapshotRequest,
+)
+
+from . import CAPABILITIES, container, endings, records, run_directory, snapshots
+from .engine import Engine
+from .errors import Absent
+from .guest_volume import KIND, GuestVolume
+from .images import Image, Images
+from .launch import GuestMissingError, launch
+from .memory import MemoryWatch
+from .reach import Reach
+from .settings import DockerSettings
+from .shielded import finished
+
+__all__ = ["DockerProvider"]
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+class DockerProvider(GuestProvider):
+    """Containers of one engine, each with a guest as its first process."""
+
+    name = "docker"
+    capabilities = CAPABILITIES
+    settings_type = DockerSettings
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        super().__init__(settings)
+        assert isinstance(settings, DockerSettings)
+        self._settings = settings
+        self._engine = Engine(settings.host)
+        self._images = Images(self._engine, settings.pull)
+        self._volume = GuestVolume(self._engine, settings.guest_image, self._images.have)
+        self._reach = Reach(self._engine)
+        self._memory = MemoryWatch()
+        self._snapshots = snapshots.Snapshots(self._engine)
+        self.capabilities = replace(
+            CAPABILITIES, isolation=container.isolation_of(settings.runtime)
+        )
+
+    # -- lifecycle ----------------------------------------------------------------------------
+
+    async def boot(self, request: CreateRequest) -> SandboxInfo:
+        container.check(request)
+        image, volume = await asyncio.gather(self._image(request), self._volume.name())
+        try:
+            return await self._boot(request, image, volume)
+        except GuestMissingError:
+            # Somebody removed the volume; it is made again, and nothing of the first try is left.
+            await self._volume.forget()
+            return await self._boot(request, image, await self._volume.name())
+
+    async def _boot(self, request: CreateRequest, image: Image, volume: str) -> SandboxInfo:
+        run = self._reach.directory(request.nonce)
+        container_id = ""
+        try:
+            container_id = await finished(self._create(request, image, volume, run), self._discard)
+            await launch(self._engine, container_id, _orders(request, image))
+        except BaseException:
+            if container_id:
+                await finished(self._discard(container_id))
+            if run is not None:
+                run_directory.remove(run)
+            raise
+        return await self.find(container_id[: records.ID_LENGTH])
+
+    async def _create(
+        self, request: CreateRequest, image: Image, volume: str, run: str | None
+    ) -> str:
+        runtime = container.runtime_of(request, self._settings)
+        labels = records.container_labels(
+            request, image.reference, container.isolation_of(runtime), run or ""
+        )
+        config = container.configuration(
+            request, self._settings, image=image.id, labels=labels, volume=volume, run=run
+        )
+        return await self._engine.create_container(records.container_name(request.nonce), config)
+
+    async def _image(self, request: CreateRequest) -> Image:
+        if request.snapshot is not None:
+            found = await self._images.find(snapshots.reference(request.snapshot))
+            if found is None:
+                raise SnapshotNotFoundError(
+                    f"there is no snapshot {request.snapshot}", hint="sandboxkit snapshot ls"
+                )
+            return found
+        wanted = request.image or request.template or self._settings.default_image
+        return await self._images.have(wanted)
+
+    async def _discard(self, container_id: str) -> None:
+        with contextlib.suppress(SandboxError):
+            await self._engine.remove(container_id)
+
+    async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
+        try:
+            return await self._reach.dial(sandbox_id, factory)
+        except Absent:
+            raise await endings.gone(self._engine, sandbox_id) from None
+
+    async def destroy(self, sandbox_id: str) -> bool:
+        try:
+            shown = await self._engine.inspect(sandbox_id)
+        except Absent:
+            return False
+        self._must_be_ours(shown)
+        gone = await self._engine.remove(shown["Id"])
+        run_directory.remove(_record(shown).get("run", ""))
+        await self._snapshots.drop_unused(shown["Image"])
+        return gone
+
+    async def find(self, sandbox_id: str) -> SandboxInfo:
+        try:
+            shown = await self._engine.inspect(sandbox_id)
+        except Absent:
+            raise await endings.gone(self._engine, sandbox_id) from None
+        labels = self._must_be_ours(shown)
+        state = shown["State"]
+        if state["Status"] not in ("created", "running", "paused"):
+            raise await endings.gone(self._engine, sandbox_id)
+        created = records.engine_time(shown["Created"])
+        return records.sandbox_info(
+            shown["Id"], shown["Name"], labels, created.timestamp(), bool(state.get("Paused"))
+        )
+
+    async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
+        wanted = {KIND: "sandbox"}
+        for name in records.OWNERSHIP:
+            if name in request.labels:
+                wanted[f"sandboxkit.{name}"] = request.labels[name]
+        for item in await self._engine.list_containers(wanted):
+            info = await self._listed(item)
+            if info is not None and _fits(info, request):
+                yield info
+
+    async def _listed(self, item: Mapping[str, Any]) -> SandboxInfo | None:
+        if item["State"] not in ("created", "running", "paused"):
+            return None
+        labels: Mapping[str, str] = item["Labels"]
+        if item["State"] == "created" and records.is_abandoned(labels):
+            # Whoever was making it died half-way; it never ran and nobody can use it.
+            await self._discard(item["Id"])
+            return None
+        return records.sandbox_info(
+            item["Id"], item["Names"][0], labels, item["Created"], item["State"] == "paused"
+        )
+
+    async def connect(self, request: SandboxRequest) -> SandboxInfo:
+        info = await super().connect(request)
+        await self._memory.begin(self.client(request.sandbox_id))
+        return info
+
+    async def ran_out_of_memory(self, sandbox_id: str) -> bool:
+        return await self._memory.has_struck(self.client(sandbox_id))
+
+    async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
+        shown = await super().set_lifetime(request)
+        ends = None
+        if request.lifetime is not None:
+            # What is written down has whole seconds.
+            ends = datetime.now(UTC) + timedelta(seconds=request.lifetime)
+            ends = ends.replace(microsecond=0)
+        found = await self._engine.inspect(request.sandbox_id)
+        renamed = self._engine.container(request.sandbox_id).rename(
+            records.name_until(found["Name"], ends)
+        )
+        await self._engine.call("set_lifetime", renamed)
+        return replace(shown, expires_at=ends)
+
+    # -- snapshots ----------------------------------------------------------------------------
+
+    async def snapshot(self, request: SnapshotRequest) -> SnapshotInfo:
+        if request.kind != "filesystem":
+            raise UnsupportedError(
+                "this provider cannot save memory", capability="snapshots", provider=self.name
+            )
+        try:
+            shown = await self._engine.inspect(request.sandbox_id)
+        except Absent:
+            raise await endings.gone(self._engine, request.sandbox_id) from None
+        self._must_be_ours(shown)
+        taking = self._snapshots.take(request, shown)
+        return await finished(taking, lambda info: self._snapshots.delete(info.id))
+
+    def list_snapshots(self, request: SnapshotListRequest) -> AsyncIterator[SnapshotInfo]:
+        return self._snapshots.list(request.labels)
+
+    async def delete_snapshot(self, request: SnapshotIdRequest) -> bool:
+        return await self._snapshots.delete(request.snapshot_id)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _must_be_ours(self, shown: Mapping[str, Any]) -> Mapping[str, str]:
+        """A container's labels.
+
+        Raises:
+            SandboxNotFoundError: it is no sandbox.
+        """
+        labels: Mapping[str, str] = shown["Config"].get("Labels") or {}
+        if labels.get(KIND) != "sandbox":
+            raise SandboxNotFoundError(
+                f"container {shown['Id'][: records.ID_LENGTH]} is no sandbox", hint="sandboxkit ps"
+            )
+        return labels
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._volume.aclose()
+        await self._engine.aclose()
+
+    def native(self, sandbox_id: str) -> object:
+        return self._engine.container(sandbox_id)
+
+
+def _orders(request: CreateRequest, image: Image) -> dict[str, Any]:
+    return {
+        "user": request.user or image.user or None,
+        "workdir": request.workdir,
+        "env": dict(request.env),
+        "lifetime": request.lifetime,
+    }
+
+
+def _record(shown: Mapping[str, Any]) -> dict[str, Any]:
+    return records.record_of(shown["Config"].get("Labels") or {})
+
+
+def _fits(info: SandboxInfo, request: ListRequest) -> bool:
+    return (
+        (request.state is None or info.state == request.state)
+        and request.labels.items() <= info.labels.items()
+        and request.metadata.items() <= info.metadata.items()
+    )

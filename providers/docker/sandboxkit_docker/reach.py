@@ -1,0 +1,95 @@
+"""How a guest is reached: over its socket where this machine sees it, else through the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiodocker.stream import Stream
+
+from . import places, records, run_directory
+from .engine import Engine
+from .errors import Absent, Conflict
+from .stream_transport import StreamTransport
+
+__all__ = ["Reach"]
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_DYING = 10.0  # seconds that an engine may take to clear away a container whose program ended
+
+
+class Reach:
+    """The ways to the guests of one engine.
+
+    Args:
+        engine: whose.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._directories: dict[str, str] = {}
+
+    def directory(self, nonce: str) -> str | None:
+        """A directory for a new container's socket; ``None`` where the engine cannot see ours."""
+        return run_directory.make(nonce[:16]) if self._engine.is_local else None
+
+    async def known_directory(self, sandbox_id: str) -> str:
+        """The directory that a container was made with, or nothing.
+
+        Raises:
+            SandboxError: the engine cannot say.
+        """
+        if sandbox_id not in self._directories:
+            try:
+                shown = await self._engine.inspect(sandbox_id)
+            except Absent:
+                return ""
+            record = records.record_of(shown["Config"].get("Labels") or {})
+            self._directories[sandbox_id] = str(record.get("run", ""))
+        return self._directories[sandbox_id]
+
+    async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
+        """Connect a protocol to a guest.
+
+        Raises:
+            Absent: there is no such container.
+            OSError: it cannot be reached.
+        """
+        directory = await self.known_directory(sandbox_id)
+        if directory:
+            loop = asyncio.get_running_loop()
+            try:
+                return await loop.create_unix_connection(
+                    factory, run_directory.socket_in(directory)
+                )
+            except ConnectionRefusedError:
+                await self._outlive(sandbox_id)  # the guest has ended, and with it all
+            except OSError:
+                pass  # another machine's or another user's; the engine knows the way
+        stream = await self._attach(sandbox_id)
+        protocol = factory()
+        assert isinstance(protocol, asyncio.Protocol)
+        return StreamTransport(stream, protocol), protocol
+
+    async def _attach(self, sandbox_id: str) -> Stream:
+        try:
+            return await self._engine.exec_stream(sandbox_id, places.RELAY)
+        except Conflict as error:
+            if "paused" in error.message:
+                raise
+            await self._outlive(sandbox_id)
+            raise
+
+    async def _outlive(self, sandbox_id: str) -> None:
+        """Wait for the end of a container whose guest has ended; it removes itself.
+
+        Raises:
+            Absent: it is gone.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DYING):
+                await self._engine.wait_removed(sandbox_id)
+                raise Absent(f"container {sandbox_id} is gone")

@@ -1,0 +1,178 @@
+"""What is written down with a container or an image, and what is read back from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sandboxkit.models import SandboxInfo, SandboxState, SnapshotInfo
+from sandboxkit.provider import CreateRequest, SnapshotRequest
+
+from .guest_volume import KIND
+
+__all__ = [
+    "ID_LENGTH",
+    "OWNERSHIP",
+    "container_labels",
+    "container_name",
+    "ends_at",
+    "sandbox_info",
+]
+
+ID_LENGTH = 12
+"""Digits of an engine's identifier that we use, as its own tools do."""
+OWNERSHIP = ("owner", "session", "nonce")
+"""What sandboxes are looked for by; the engine filters by these."""
+_PREFIX = "sandboxkit."
+_RECORD = _PREFIX + "record"
+_UNTIL = re.compile(r"-until-(\d{8}T\d{6}Z|ever)$")
+_MOMENT = "%Y%m%dT%H%M%SZ"
+
+
+def container_name(nonce: str) -> str:
+    """The name that makes a request with this nonce unique on an engine."""
+    return f"sandboxkit-{nonce[:16]}"
+
+
+def name_until(name: str, ends: datetime | None) -> str:
+    """A container's name that says when it ends: a label cannot be changed, a name can."""
+    stem = _UNTIL.sub("", name.lstrip("/"))
+    return f"{stem}-until-{'ever' if ends is None else ends.astimezone(UTC).strftime(_MOMENT)}"
+
+
+def container_labels(
+    request: CreateRequest, template: str, isolation: str, run: str
+) -> dict[str, str]:
+    """The labels of a new container. All of them are always set, to hide those of the image."""
+    record = {
+        "labels": dict(request.labels),
+        "metadata": dict(request.metadata),
+        "template": template,
+        "isolation": isolation,
+        "user": request.user,
+        "workdir": request.workdir,
+        "run": run,
+        "ready_by": datetime.now(UTC).timestamp() + _patience(request),
+        "expires_at": None if request.lifetime is None else _end(request),
+    }
+    owners = {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
+    return {KIND: "sandbox", **owners, _RECORD: json.dumps(record)}
+
+
+def _patience(request: CreateRequest) -> float:
+    return min(request.create_timeout, request.lifetime or request.create_timeout)
+
+
+def _end(request: CreateRequest) -> float:
+    label = request.labels.get("expires_at")
+    if label is not None:
+        return datetime.fromisoformat(label).timestamp()
+    return datetime.now(UTC).timestamp() + (request.lifetime or 0.0)
+
+
+def record_of(labels: Mapping[str, str]) -> dict[str, Any]:
+    """What we wrote down, or nothing if that is not ours."""
+    try:
+        found = json.loads(labels.get(_RECORD, ""))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def ends_at(name: str, record: Mapping[str, Any]) -> datetime | None:
+    """When a container's lifetime is over."""
+    said = _UNTIL.search(name)
+    if said is None:
+        return _time(record.get("expires_at"))
+    return None if said[1] == "ever" else datetime.strptime(said[1], _MOMENT).replace(tzinfo=UTC)
+
+
+def sandbox_info(
+    container_id: str, name: str, labels: Mapping[str, str], created: float, paused: bool
+) -> SandboxInfo:
+    """A container as a sandbox."""
+    record = record_of(labels)
+    state: SandboxState = "paused" if paused else "running"
+    return SandboxInfo(
+        id=container_id[:ID_LENGTH],
+        provider="docker",
+        state=state,
+        template=str(record.get("template", "")),
+        isolation=str(record.get("isolation", "container")),
+        created_at=datetime.fromtimestamp(created, UTC),
+        expires_at=ends_at(name, record),
+        labels=dict(record.get("labels", {})),
+        metadata=dict(record.get("metadata", {})),
+        workdir=record.get("workdir") or "/home/user",
+        user=record.get("user") or "user",
+    )
+
+
+def _time(value: float | None) -> datetime | None:
+    return None if value is None else datetime.fromtimestamp(value, UTC)
+
+
+def is_abandoned(labels: Mapping[str, str]) -> bool:
+    """Whether a container that was never started is past the time by which it had to be ready."""
+    ready_by = record_of(labels).get("ready_by")
+    return isinstance(ready_by, (int, float)) and ready_by < datetime.now(UTC).timestamp()
+
+
+def image_user(labels: Mapping[str, str], said: str) -> str:
+    """Whom an image says commands run as; of a snapshot, what the image below it said."""
+    if labels.get(KIND) == "snapshot":
+        return str(record_of(labels).get("image_user", ""))
+    return said
+
+
+def snapshot_labels(
+    request: SnapshotRequest,
+    labels: Mapping[str, str],
+    user: str,
+    created: datetime,
+    container_id: str,
+) -> dict[str, str]:
+    """The labels of an image that is a snapshot.
+
+    Args:
+        request: what was asked for.
+        labels: of the container.
+        user: whom the image below says commands run as.
+        created: when.
+        container_id: what it is a snapshot of.
+    """
+    record = {
+        "labels": dict(request.labels),
+        "name": request.name,
+        "created_at": created.timestamp(),
+        "expires_at": request.labels.get("expires_at"),
+        "template": record_of(labels).get("template", ""),
+        "source": container_id[:ID_LENGTH],
+        "image_user": user,
+    }
+    owners = {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
+    return {KIND: "snapshot", **owners, _RECORD: json.dumps(record)}
+
+
+def snapshot_info(snapshot_id: str, labels: Mapping[str, str], size: int | None) -> SnapshotInfo:
+    """An image as a snapshot."""
+    record = record_of(labels)
+    ends = record.get("expires_at")
+    return SnapshotInfo(
+        id=snapshot_id,
+        provider="docker",
+        name=record.get("name"),
+        created_at=datetime.fromtimestamp(record.get("created_at", 0.0), UTC),
+        expires_at=None if ends is None else datetime.fromisoformat(ends),
+        size=size,
+        labels=dict(record.get("labels", {})),
+    )
+
+
+def engine_time(text: str) -> datetime:
+    """A moment as the engine writes it, with nanoseconds."""
+    seconds, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00")

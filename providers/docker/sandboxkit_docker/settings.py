@@ -1,0 +1,32 @@
+"""What a profile may say to the docker provider."""
+
+from __future__ import annotations
+
+from sandboxkit.provider import ProviderSettings
+
+__all__ = ["DEFAULT_IMAGE", "DockerSettings"]
+
+DEFAULT_IMAGE = "python:3.13-slim"
+
+
+class DockerSettings(ProviderSettings):
+    """Which engine, and what its containers are like.
+
+    Attributes:
+        host: the engine, such as ``unix:///var/run/docker.sock``, ``tcp://10.0.0.5:2376`` or
+            ``ssh://me@example.org``; else ``DOCKER_HOST``, the current context, or the usual
+            sockets.
+        default_image: what sandboxes start from when neither a template nor an image is named.
+        guest_image: an image with Python 3.8 or later, from which the guest's interpreter is taken
+            where this machine's own cannot run on the engine.
+        pull: whether an image that the engine lacks is pulled.
+        runtime: the engine's runtime, such as ``runsc`` (gVisor) or ``kata``; else its default.
+        network: the engine's network that ``network="full"`` means.
+    """
+
+    host: str | None = None
+    default_image: str = DEFAULT_IMAGE
+    guest_image: str = DEFAULT_IMAGE
+    pull: bool = True
+    runtime: str | None = None
+    network: str = "bridge"
