@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -60,12 +59,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def target(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Target]:
     name = request.param
     if name in CONFIGURATION:
-        folder = tmp_path / "configuration" / "sandboxkit"
-        folder.mkdir(parents=True)
+        folder = tmp_path_factory.mktemp("configuration") / "sandboxkit"
+        folder.mkdir()
         (folder / "config.toml").write_text(CONFIGURATION[name])
         monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))
     made = Target(name, provider_info(name).capabilities, f"test-{uuid4().hex[:12]}")

@@ -24,15 +24,6 @@ CAPABILITIES_KEPT = (
     "SETPCAP",
     "SETUID",
 )
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-)
 """What the guest needs to act as any user of the sandbox, and to keep it all to itself."""
 
 DEFAULT_PIDS = 1024

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import AsyncIterator, Callable
 
 from sandboxkit.errors import FileError
-from sandboxkit.guest.client import GuestClient
-from sandboxkit.guest.files import read_file
 from sandboxkit.provider import ReadFileRequest
 
 __all__ = ["MemoryWatch"]
@@ -22,34 +21,50 @@ _LONGEST = 4096
 
 
 class MemoryWatch:
-    """Remembers, for each sandbox, how many were killed when it was last looked at."""
+    """Remembers, for each sandbox, how many were killed when it was last looked at.
 
-    def __init__(self) -> None:
-        self._seen: dict[str | None, int] = {}
+    Args:
+        read: reads a file of a sandbox.
+    """
 
-    async def begin(self, client: GuestClient) -> None:
-        """Take what has happened so far as known."""
-        if client.sandbox_id not in self._seen:
-            self._seen[client.sandbox_id] = await _count(client)
+    def __init__(self, read: Callable[[ReadFileRequest], AsyncIterator[bytes]]) -> None:
+        self._read = read
+        self._seen: dict[str, int] = {}
 
-    async def has_struck(self, client: GuestClient) -> bool:
-        """Whether there are more than there were; of a new sandbox, whether there are any."""
-        count = await _count(client)
-        before = self._seen.get(client.sandbox_id, 0)
-        self._seen[client.sandbox_id] = count
+    async def begin(self, sandbox_id: str) -> None:
+        """Take what has happened so far as known.
+
+        Raises:
+            SandboxError: the sandbox cannot be asked.
+        """
+        if sandbox_id not in self._seen:
+            self._seen[sandbox_id] = await self._count(sandbox_id)
+
+    async def has_struck(self, sandbox_id: str) -> bool:
+        """Whether there are more than there were; of a new sandbox, whether there are any.
+
+        Raises:
+            SandboxError: the sandbox cannot be asked.
+        """
+        count = await self._count(sandbox_id)
+        before = self._seen.get(sandbox_id, 0)
+        self._seen[sandbox_id] = count
         return count > before
 
+    def forget(self, sandbox_id: str) -> None:
+        """It has ended."""
+        self._seen.pop(sandbox_id, None)
 
-async def _count(client: GuestClient) -> int:
-    for path in _FILES:
-        request = ReadFileRequest(
-            sandbox_id=client.sandbox_id or "", path=path, length=_LONGEST, user="root"
-        )
-        content = b""
-        with contextlib.suppress(FileError):
-            async for chunk in read_file(client, request):
-                content += chunk
-        found = _COUNT.search(content)
-        if found:
-            return int(found[1])
-    return 0
+    async def _count(self, sandbox_id: str) -> int:
+        for path in _FILES:
+            request = ReadFileRequest(
+                sandbox_id=sandbox_id, path=path, length=_LONGEST, user="root"
+            )
+            content = b""
+            with contextlib.suppress(FileError):
+                async for chunk in self._read(request):
+                    content += chunk
+            found = _COUNT.search(content)
+            if found:
+                return int(found[1])
+        return 0

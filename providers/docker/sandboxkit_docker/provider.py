@@ -61,7 +61,7 @@ class DockerProvider(GuestProvider):
         self._images = Images(self._engine, settings.pull)
         self._volume = GuestVolume(self._engine, settings.guest_image, self._images.have)
         self._reach = Reach(self._engine)
-        self._memory = MemoryWatch()
+        self._memory = MemoryWatch(self.read_file)
         self._snapshots = snapshots.Snapshots(self._engine)
         self.capabilities = replace(
             CAPABILITIES, isolation=container.isolation_of(settings.runtime)
@@ -108,7 +108,7 @@ class DockerProvider(GuestProvider):
     async def _image(self, request: CreateRequest) -> Image:
         if request.snapshot is not None:
             found = await self._images.find(snapshots.reference(request.snapshot))
-            if found is None:
+            if found is None or snapshots.is_over(found.labels):
                 raise SnapshotNotFoundError(
                     f"there is no snapshot {request.snapshot}", hint="sandboxkit snapshot ls"
                 )
@@ -135,6 +135,8 @@ class DockerProvider(GuestProvider):
         gone = await self._engine.remove(shown["Id"])
         run_directory.remove(_record(shown).get("run", ""))
         await self._snapshots.drop_unused(shown["Image"])
+        self._memory.forget(sandbox_id)
+        self._reach.forget(sandbox_id)
         return gone
 
     async def find(self, sandbox_id: str) -> SandboxInfo:
@@ -175,11 +177,11 @@ class DockerProvider(GuestProvider):
 
     async def connect(self, request: SandboxRequest) -> SandboxInfo:
         info = await super().connect(request)
-        await self._memory.begin(self.client(request.sandbox_id))
+        await self._memory.begin(request.sandbox_id)
         return info
 
     async def ran_out_of_memory(self, sandbox_id: str) -> bool:
-        return await self._memory.has_struck(self.client(sandbox_id))
+        return await self._memory.has_struck(sandbox_id)
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         shown = await super().set_lifetime(request)

@@ -51,6 +51,10 @@ class Reach:
             self._directories[sandbox_id] = str(record.get("run", ""))
         return self._directories[sandbox_id]
 
+    def forget(self, sandbox_id: str) -> None:
+        """It has ended."""
+        self._directories.pop(sandbox_id, None)
+
     async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         """Connect a protocol to a guest.
 

@@ -18,7 +18,7 @@ from .engine import Engine
 from .errors import Absent, Conflict
 from .guest_volume import KIND
 
-__all__ = ["Snapshots", "reference"]
+__all__ = ["Snapshots", "is_over", "reference"]
 
 _REPOSITORY = "sandboxkit-snapshot"
 
@@ -101,10 +101,14 @@ class Snapshots:
         for item in listed:
             for tag in item.get("RepoTags") or ():
                 repository, _, snapshot_id = tag.rpartition(":")
-                if repository == _REPOSITORY:
-                    info = records.snapshot_info(snapshot_id, item["Labels"], None)
-                    if labels.items() <= info.labels.items():
-                        yield info
+                if repository != _REPOSITORY:
+                    continue
+                info = records.snapshot_info(snapshot_id, item["Labels"], None)
+                if _is_over(info):
+                    if "owner" in labels:  # only their owner's asking ends them
+                        await self.delete(info.id)
+                elif labels.items() <= info.labels.items():
+                    yield info
 
     async def delete(self, snapshot_id: str) -> bool:
         """Delete a snapshot; true if it was there.
@@ -170,6 +174,15 @@ def _image_config(
     if below.get("Healthcheck"):
         config["Healthcheck"] = below["Healthcheck"]
     return json.loads(json.dumps(config))  # type: ignore[no-any-return]
+
+
+def is_over(labels: Mapping[str, str]) -> bool:
+    """Whether a snapshot's time is over, by its labels."""
+    return _is_over(records.snapshot_info("", labels, None))
+
+
+def _is_over(info: SnapshotInfo) -> bool:
+    return info.expires_at is not None and info.expires_at <= datetime.now(UTC)
 
 
 def _image_user(config: Mapping[str, Any]) -> str:
