@@ -35,6 +35,7 @@ class Capabilities:
         lifetime_update: the lifetime of a live sandbox can be changed.
         idle_timeout: a sandbox in which nothing goes on ends by itself.
         pause: a sandbox can be paused and go on later.
+        pause_on_timeout: it can be paused at the end of its lifetime, with no client there.
         snapshots: filesystem snapshots.
         fork: several sandboxes can be made of a live one in one step.
         network_none: the sandbox can be cut off from every network.
@@ -67,6 +68,7 @@ class Capabilities:
     lifetime_update: bool = False
     idle_timeout: bool = False
     pause: bool = False
+    pause_on_timeout: bool = False
     snapshots: bool = False
     fork: bool = False
     network_none: bool = False

@@ -96,7 +96,7 @@ def _needs(spec: SandboxSpec) -> Iterator[tuple[str, str, bool]]:
     if spec.idle_timeout is not None:
         yield "idle_timeout", "idle_timeout", False
     if spec.on_timeout == "pause":
-        yield 'on_timeout="pause"', "pause", False
+        yield 'on_timeout="pause"', "pause_on_timeout", False
     if spec.ports:
         yield "ports", "ports", False
     if spec.mounts:

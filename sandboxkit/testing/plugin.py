@@ -17,6 +17,7 @@ CAPABILITIES = Capabilities(
     file_ops=True,
     lifetime_update=True,
     pause=True,
+    pause_on_timeout=True,
     pause_keeps="memory",
     snapshots=True,
     network_none=True,

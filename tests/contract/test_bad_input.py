@@ -53,7 +53,7 @@ def test_unsupported_fields_fail_closed(target) -> None:
         ({"idle_timeout": "1m"}, "idle_timeout"),
         ({"ports": [80]}, "ports"),
         ({"mounts": ["/tmp:/x"]}, "mounts"),
-        ({"on_timeout": "pause"}, "pause"),
+        ({"on_timeout": "pause"}, "pause_on_timeout"),
     ):
         if flags.get(capability):
             continue

@@ -32,7 +32,7 @@ def can_pause(target) -> None:
             return
     with pytest.raises(UnsupportedError) as caught:
         target.create(on_timeout="pause")
-    assert caught.value.capability == "pause"
+    assert caught.value.capability == "pause_on_timeout"
     pytest.skip("this user cannot pause; refused as it should be")
 
 
@@ -61,7 +61,7 @@ def test_a_paused_sandbox_ends_if_nobody_resumes_it(target) -> None:
             sandbox.resume()
 
 
-@pytest.mark.needs("pause")
+@pytest.mark.needs("pause_on_timeout")
 def test_paused_at_the_end_of_its_lifetime(target) -> None:
     can_pause(target)
     with target.create(lifetime=2, on_timeout="pause") as sandbox:
@@ -78,7 +78,7 @@ def test_paused_at_the_end_of_its_lifetime(target) -> None:
             assert found.files.read_text("kept") == "1"
 
 
-@pytest.mark.needs("pause", "commands")
+@pytest.mark.needs("pause_on_timeout", "commands")
 def test_paused_at_its_end_with_no_client_left(target) -> None:
     can_pause(target)
     script = (
@@ -132,7 +132,7 @@ def test_what_runs_detached_does_not_count(target) -> None:
         assert eventually(lambda: not sandbox.is_running())
 
 
-@pytest.mark.needs("idle_timeout", "pause", "commands")
+@pytest.mark.needs("idle_timeout", "pause_on_timeout", "commands")
 def test_paused_when_idle(target) -> None:
     can_pause(target)
     with target.create(idle_timeout=1, on_timeout="pause", lifetime="10m") as sandbox:

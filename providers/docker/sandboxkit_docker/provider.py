@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sandboxkit.errors import (
     SandboxError,
     SandboxNotFoundError,
+    SandboxPausedError,
     SnapshotNotFoundError,
     UnsupportedError,
 )
@@ -23,7 +24,9 @@ from sandboxkit.provider import (
     CreateRequest,
     LifetimeRequest,
     ListRequest,
+    PauseRequest,
     ProviderSettings,
+    ResumeRequest,
     SandboxRequest,
     SnapshotIdRequest,
     SnapshotListRequest,
@@ -37,6 +40,7 @@ from .guest_volume import KIND, GuestVolume
 from .images import Image, Images
 from .launch import GuestMissingError, launch
 from .memory import MemoryWatch
+from .pausing import Pausing
 from .reach import Reach
 from .settings import DockerSettings
 from .shielded import finished
@@ -44,6 +48,8 @@ from .shielded import finished
 __all__ = ["DockerProvider"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+_LIVE = ("created", "running", "paused")
 
 
 class DockerProvider(GuestProvider):
@@ -61,6 +67,7 @@ class DockerProvider(GuestProvider):
         self._images = Images(self._engine, settings.pull)
         self._volume = GuestVolume(self._engine, settings.guest_image, self._images.have)
         self._reach = Reach(self._engine)
+        self._pausing = Pausing(self._engine, self.client)
         self._memory = MemoryWatch(self.read_file)
         self._snapshots = snapshots.Snapshots(self._engine)
         self.capabilities = replace(
@@ -70,7 +77,7 @@ class DockerProvider(GuestProvider):
     # -- lifecycle ----------------------------------------------------------------------------
 
     async def boot(self, request: CreateRequest) -> SandboxInfo:
-        container.check(request)
+        container.check(request, mounts=self._engine.is_local)
         image, volume = await asyncio.gather(self._image(request), self._volume.name())
         try:
             return await self._boot(request, image, volume)
@@ -136,21 +143,16 @@ class DockerProvider(GuestProvider):
         run_directory.remove(_record(shown).get("run", ""))
         await self._snapshots.drop_unused(shown["Image"])
         self._memory.forget(sandbox_id)
-        self._reach.forget(sandbox_id)
         return gone
 
     async def find(self, sandbox_id: str) -> SandboxInfo:
-        try:
-            shown = await self._engine.inspect(sandbox_id)
-        except Absent:
-            raise await endings.gone(self._engine, sandbox_id) from None
-        labels = self._must_be_ours(shown)
-        state = shown["State"]
-        if state["Status"] not in ("created", "running", "paused"):
-            raise await endings.gone(self._engine, sandbox_id)
-        created = records.engine_time(shown["Created"])
+        shown = await self._shown(sandbox_id)
         return records.sandbox_info(
-            shown["Id"], shown["Name"], labels, created.timestamp(), bool(state.get("Paused"))
+            shown["Id"],
+            shown["Name"],
+            shown["Config"]["Labels"],
+            records.engine_time(shown["Created"]).timestamp(),
+            bool(shown["State"].get("Paused")),
         )
 
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
@@ -164,11 +166,13 @@ class DockerProvider(GuestProvider):
                 yield info
 
     async def _listed(self, item: Mapping[str, Any]) -> SandboxInfo | None:
-        if item["State"] not in ("created", "running", "paused"):
+        if item["State"] not in _LIVE:
             return None
         labels: Mapping[str, str] = item["Labels"]
-        if item["State"] == "created" and records.is_abandoned(labels):
-            # Whoever was making it died half-way; it never ran and nobody can use it.
+        abandoned = item["State"] == "created" and records.is_abandoned(labels)
+        # Half-made by somebody who died, or paused and never resumed: what has no guest that runs
+        # cannot end itself.
+        if abandoned or (item["State"] == "paused" and records.is_over(item["Names"][0])):
             await self._discard(item["Id"])
             return None
         return records.sandbox_info(
@@ -177,25 +181,39 @@ class DockerProvider(GuestProvider):
 
     async def connect(self, request: SandboxRequest) -> SandboxInfo:
         info = await super().connect(request)
-        await self._memory.begin(request.sandbox_id)
+        if info.state == "running":
+            await self._memory.begin(request.sandbox_id)
         return info
 
     async def ran_out_of_memory(self, sandbox_id: str) -> bool:
         return await self._memory.has_struck(sandbox_id)
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
-        shown = await super().set_lifetime(request)
+        shown = await self._shown(request.sandbox_id)
+        if shown["State"].get("Paused"):
+            await self._pausing.set_rest(request.sandbox_id, shown, request.lifetime)
+            return await self.find(request.sandbox_id)
+        info = await super().set_lifetime(request)
         ends = None
         if request.lifetime is not None:
             # What is written down has whole seconds.
             ends = datetime.now(UTC) + timedelta(seconds=request.lifetime)
             ends = ends.replace(microsecond=0)
-        found = await self._engine.inspect(request.sandbox_id)
         renamed = self._engine.container(request.sandbox_id).rename(
-            records.name_until(found["Name"], ends)
+            records.name_until(shown["Name"], ends)
         )
         await self._engine.call("set_lifetime", renamed)
-        return replace(shown, expires_at=ends)
+        return replace(info, expires_at=ends)
+
+    async def pause(self, request: PauseRequest) -> SandboxInfo:
+        shown = await self._shown(request.sandbox_id)
+        await finished(self._pausing.pause(request.sandbox_id, shown, request.lifetime))
+        return await self.find(request.sandbox_id)
+
+    async def resume(self, request: ResumeRequest) -> SandboxInfo:
+        shown = await self._shown(request.sandbox_id)
+        await finished(self._pausing.resume(request.sandbox_id, shown))
+        return await self.find(request.sandbox_id)
 
     # -- snapshots ----------------------------------------------------------------------------
 
@@ -204,11 +222,9 @@ class DockerProvider(GuestProvider):
             raise UnsupportedError(
                 "this provider cannot save memory", capability="snapshots", provider=self.name
             )
-        try:
-            shown = await self._engine.inspect(request.sandbox_id)
-        except Absent:
-            raise await endings.gone(self._engine, request.sandbox_id) from None
-        self._must_be_ours(shown)
+        shown = await self._shown(request.sandbox_id)
+        if shown["State"].get("Paused"):
+            raise SandboxPausedError.of(f"docker:{request.sandbox_id}")
         taking = self._snapshots.take(request, shown)
         return await finished(taking, lambda info: self._snapshots.delete(info.id))
 
@@ -219,6 +235,26 @@ class DockerProvider(GuestProvider):
         return await self._snapshots.delete(request.snapshot_id)
 
     # -- inside -------------------------------------------------------------------------------
+
+    async def _shown(self, sandbox_id: str) -> dict[str, Any]:
+        """A live sandbox's container, as the engine shows it.
+
+        Raises:
+            SandboxNotFoundError: there is none, or no longer; with the cause where it is known.
+        """
+        try:
+            shown = await self._engine.inspect(sandbox_id)
+        except Absent:
+            raise await endings.gone(self._engine, sandbox_id) from None
+        self._must_be_ours(shown)
+        if shown["State"]["Status"] not in _LIVE:
+            raise await endings.gone(self._engine, sandbox_id)
+        if shown["State"].get("Paused") and records.is_over(shown["Name"]):
+            await self._discard(shown["Id"])
+            raise SandboxNotFoundError(
+                f"sandbox {sandbox_id} has ended: nobody resumed it", cause="expired"
+            )
+        return shown
 
     def _must_be_ours(self, shown: Mapping[str, Any]) -> Mapping[str, str]:
         """A container's labels.
@@ -248,6 +284,7 @@ def _orders(request: CreateRequest, image: Image) -> dict[str, Any]:
         "workdir": request.workdir,
         "env": dict(request.env),
         "lifetime": request.lifetime,
+        "idle_timeout": request.idle_timeout,
     }
 
 

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from aiodocker.stream import Stream
 
+from sandboxkit.errors import SandboxPausedError
+
 from . import places, records, run_directory
 from .engine import Engine
 from .errors import Absent, Conflict
@@ -30,39 +32,20 @@ class Reach:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._directories: dict[str, str] = {}
 
     def directory(self, nonce: str) -> str | None:
         """A directory for a new container's socket; ``None`` where the engine cannot see ours."""
-        return run_directory.make(nonce[:16]) if self._engine.is_local else None
-
-    async def known_directory(self, sandbox_id: str) -> str:
-        """The directory that a container was made with, or nothing.
-
-        Raises:
-            SandboxError: the engine cannot say.
-        """
-        if sandbox_id not in self._directories:
-            try:
-                shown = await self._engine.inspect(sandbox_id)
-            except Absent:
-                return ""
-            record = records.record_of(shown["Config"].get("Labels") or {})
-            self._directories[sandbox_id] = str(record.get("run", ""))
-        return self._directories[sandbox_id]
-
-    def forget(self, sandbox_id: str) -> None:
-        """It has ended."""
-        self._directories.pop(sandbox_id, None)
+        return run_directory.make(records.token(nonce)) if self._engine.is_local else None
 
     async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         """Connect a protocol to a guest.
 
         Raises:
             Absent: there is no such container.
+            SandboxPausedError: it would not answer.
             OSError: it cannot be reached.
         """
-        directory = await self.known_directory(sandbox_id)
+        directory = await self._directory(sandbox_id)
         if directory:
             loop = asyncio.get_running_loop()
             try:
@@ -78,12 +61,21 @@ class Reach:
         assert isinstance(protocol, asyncio.Protocol)
         return StreamTransport(stream, protocol), protocol
 
+    async def _directory(self, sandbox_id: str) -> str:
+        """The directory that a container was made with, or nothing."""
+        shown = await self._engine.inspect(sandbox_id)
+        if shown["State"].get("Paused"):
+            raise SandboxPausedError.of(f"docker:{sandbox_id}", sandbox_id=sandbox_id)
+        record = records.record_of(shown["Config"].get("Labels") or {})
+        return str(record.get("run", ""))
+
     async def _attach(self, sandbox_id: str) -> Stream:
         try:
             return await self._engine.exec_stream(sandbox_id, places.RELAY)
         except Conflict as error:
             if "paused" in error.message:
-                raise
+                address = f"docker:{sandbox_id}"
+                raise SandboxPausedError.of(address, sandbox_id=sandbox_id) from None
             await self._outlive(sandbox_id)
             raise
 

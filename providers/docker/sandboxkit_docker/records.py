@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,19 +30,45 @@ OWNERSHIP = ("owner", "session", "nonce")
 """What sandboxes are looked for by; the engine filters by these."""
 _PREFIX = "sandboxkit."
 _RECORD = _PREFIX + "record"
-_UNTIL = re.compile(r"-until-(\d{8}T\d{6}Z|ever)$")
+_UNTIL = re.compile(r"(?:-paused-(\d+s|ever))?-until-(\d{8}T\d{6}Z|ever)$")
 _MOMENT = "%Y%m%dT%H%M%SZ"
 
 
 def container_name(nonce: str) -> str:
     """The name that makes a request with this nonce unique on an engine."""
-    return f"sandboxkit-{nonce[:16]}"
+    return f"sandboxkit-{token(nonce)}"
+
+
+def token(nonce: str) -> str:
+    """What stands for a nonce where names are short; some differ in their ends only."""
+    return hashlib.sha256(nonce.encode()).hexdigest()[:16]
 
 
 def name_until(name: str, ends: datetime | None) -> str:
     """A container's name that says when it ends: a label cannot be changed, a name can."""
     stem = _UNTIL.sub("", name.lstrip("/"))
     return f"{stem}-until-{'ever' if ends is None else ends.astimezone(UTC).strftime(_MOMENT)}"
+
+
+def name_paused(name: str, rest: float | None, ends: datetime | None) -> str:
+    """A paused container's name.
+
+    Args:
+        name: as it is.
+        rest: seconds of its lifetime that are left for when it goes on; ``None`` is for ever.
+        ends: when it ends unless it goes on.
+    """
+    left = "ever" if rest is None else f"{math.ceil(rest)}s"
+    stem, _, end = name_until(name, ends).rpartition("-until-")
+    return f"{stem}-paused-{left}-until-{end}"
+
+
+def rest_of(name: str) -> float | None:
+    """Seconds of a paused container's lifetime that are left."""
+    said = _UNTIL.search(name)
+    if said is None or said[1] in (None, "ever"):
+        return None
+    return float(said[1].removesuffix("s"))
 
 
 def container_labels(
@@ -87,7 +115,7 @@ def ends_at(name: str, record: Mapping[str, Any]) -> datetime | None:
     said = _UNTIL.search(name)
     if said is None:
         return _time(record.get("expires_at"))
-    return None if said[1] == "ever" else datetime.strptime(said[1], _MOMENT).replace(tzinfo=UTC)
+    return None if said[2] == "ever" else datetime.strptime(said[2], _MOMENT).replace(tzinfo=UTC)
 
 
 def sandbox_info(
@@ -176,3 +204,9 @@ def engine_time(text: str) -> datetime:
     """A moment as the engine writes it, with nanoseconds."""
     seconds, _, fraction = text.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00")
+
+
+def is_over(name: str) -> bool:
+    """Whether a container's name says that its time is over."""
+    ends = ends_at(name, {})
+    return ends is not None and ends <= datetime.now(UTC)

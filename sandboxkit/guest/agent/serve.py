@@ -30,6 +30,7 @@ def serve(
     connections: Iterable[socket.socket] = (),
     admit: Optional[Callable[[socket.socket], bool]] = None,
     ready: Optional[Callable[[], None]] = None,
+    extend: Optional[Callable[[Server], None]] = None,
 ) -> None:
     """Serve until the lifetime is over or the maker is gone. The caller then exits the process.
 
@@ -43,6 +44,7 @@ def serve(
         connections: clients that are connected already.
         admit: says of each client at `listen` whether it may come in.
         ready: called once clients are listened for.
+        extend: adds operations that only this maker's clients know.
 
     Raises:
         OSError: `listen` cannot be listened at.
@@ -56,6 +58,8 @@ def serve(
     contexts.install(server)
     ports.install(server)
     server.add_op("ping", _ping)
+    if extend is not None:
+        extend(server)
 
     def end(reason: str) -> None:
         if line is not None:

@@ -16,7 +16,7 @@ from sandboxkit.guest.agent.accounts import Account
 from sandboxkit.guest.agent.config import DEFAULT_PATH, AgentConfig
 from sandboxkit.guest.agent.serve import serve
 
-from . import account, door, rights
+from . import account, door, pausing, rights
 
 __all__ = ["main"]
 
@@ -36,7 +36,13 @@ def main() -> NoReturn:
         os._exit(1)
     listen = sys.argv[1]
     os.makedirs(os.path.dirname(listen), 0o700, exist_ok=True)
-    serve(config, listen=listen, admit=door.is_from_outside, ready=lambda: _ready(listen))
+    serve(
+        config,
+        listen=listen,
+        admit=door.is_from_outside,
+        ready=lambda: _ready(listen),
+        extend=pausing.install,
+    )
     os._exit(0)
 
 
@@ -87,6 +93,7 @@ def _settle(orders: Dict[str, Any], who: Account) -> AgentConfig:
         path=orders["env"].get("PATH", path),
         env={**_image_variables(), **orders["env"]},
         lifetime=orders["lifetime"],
+        idle_timeout=orders["idle_timeout"],
         can_switch_user=True,
         python=python or sys.executable,
     )
