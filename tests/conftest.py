@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandboxkit import portal
+from sandboxkit_docker.settings import IMAGE_VARIABLE
 from sandboxkit_local import paths
 from tests.leaks import Census
 from tests.local.harness import stop_daemon
@@ -27,6 +28,7 @@ def private_daemon() -> Iterator[None]:
     state = Path(tempfile.mkdtemp(prefix="sandboxkit-test-"))
     before = Census.take(state)
     os.environ[paths.STATE_VARIABLE] = str(state)
+    os.environ.setdefault(IMAGE_VARIABLE, "sandboxkit-test:base")
     os.environ["XDG_CONFIG_HOME"] = str(state / "no-configuration")
     yield
     portal.shut_down()

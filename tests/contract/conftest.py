@@ -13,10 +13,6 @@ from sandboxkit import Sandbox
 from sandboxkit.capabilities import Capabilities
 from sandboxkit.plugins import provider_info
 
-# What a provider must be told here. Tests start from what can be had without a network.
-CONFIGURATION = {
-    "docker": '[profiles.docker]\ndefault_image = "sandboxkit-test:base"\npull = false\n',
-}
 PROVIDERS = tuple(os.environ.get("SANDBOXKIT_TEST_PROVIDERS", "memory,local").split(","))
 
 
@@ -58,17 +54,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def target(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Target]:
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     name = request.param
-    if name in CONFIGURATION:
-        folder = tmp_path_factory.mktemp("configuration") / "sandboxkit"
-        folder.mkdir()
-        (folder / "config.toml").write_text(CONFIGURATION[name])
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))
     made = Target(name, provider_info(name).capabilities, f"test-{uuid4().hex[:12]}")
     yield made
     left = Sandbox.list(name, session=made.session)

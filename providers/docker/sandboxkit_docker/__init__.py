@@ -23,7 +23,6 @@ CAPABILITIES = Capabilities(
     file_ops=True,
     trees=True,
     ports=True,
-    mounts=True,
     lifetime_update=True,
     idle_timeout=True,
     pause=True,

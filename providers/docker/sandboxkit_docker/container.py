@@ -45,12 +45,8 @@ def isolation_of(runtime: str | None) -> Isolation:
     return "container"
 
 
-def check(request: CreateRequest, *, mounts: bool) -> None:
+def check(request: CreateRequest) -> None:
     """Refuse what no engine could do, before it is asked for anything.
-
-    Args:
-        request: what is wanted.
-        mounts: whether the engine may see this machine's directories.
 
     Raises:
         InvalidRequestError: a value is wrong.
@@ -62,10 +58,6 @@ def check(request: CreateRequest, *, mounts: bool) -> None:
     if not isinstance(request.network, str):
         raise UnsupportedError(
             "this provider cannot limit a sandbox to named hosts", capability="network_rules"
-        )
-    if request.mounts and not mounts:
-        raise UnsupportedError(
-            "the engine is on another machine, which has other directories", capability="mounts"
         )
     if request.on_timeout == "pause":
         raise UnsupportedError("an engine pauses nothing by itself", capability="pause_on_timeout")
@@ -107,7 +99,7 @@ def configuration(
         "StopSignal": "SIGKILL",
         "HostConfig": {
             "AutoRemove": True,
-            "Mounts": list(_mounts(request, volume, run)),
+            "Mounts": list(_mounts(volume, run)),
             "NetworkMode": settings.network if request.network == "full" else "none",
             "CapDrop": ["ALL"],
             "CapAdd": list(CAPABILITIES_KEPT),
@@ -132,7 +124,7 @@ def _runtime(request: CreateRequest, settings: DockerSettings) -> dict[str, Any]
     return {} if chosen is None else {"Runtime": chosen}
 
 
-def _mounts(request: CreateRequest, volume: str, run: str | None) -> Iterator[dict[str, Any]]:
+def _mounts(volume: str, run: str | None) -> Iterator[dict[str, Any]]:
     yield {
         "Type": "volume",
         "Source": volume,
@@ -142,13 +134,6 @@ def _mounts(request: CreateRequest, volume: str, run: str | None) -> Iterator[di
     }
     if run is not None:
         yield {"Type": "bind", "Source": run, "Target": places.RUN}
-    for mount in request.mounts:
-        yield {
-            "Type": "bind",
-            "Source": mount.source,
-            "Target": mount.target,
-            "ReadOnly": mount.read_only,
-        }
 
 
 def _limits(request: CreateRequest) -> dict[str, Any]:

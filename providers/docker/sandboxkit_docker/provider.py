@@ -77,7 +77,7 @@ class DockerProvider(GuestProvider):
     # -- lifecycle ----------------------------------------------------------------------------
 
     async def boot(self, request: CreateRequest) -> SandboxInfo:
-        container.check(request, mounts=self._engine.is_local)
+        container.check(request)
         image, volume = await asyncio.gather(self._image(request), self._volume.name())
         try:
             return await self._boot(request, image, volume)

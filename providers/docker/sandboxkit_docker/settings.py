@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
+from pydantic import Field
+
 from sandboxkit.provider import ProviderSettings
 
-__all__ = ["DEFAULT_IMAGE", "DockerSettings"]
+__all__ = ["DEFAULT_IMAGE", "IMAGE_VARIABLE", "DockerSettings"]
 
 DEFAULT_IMAGE = "python:3.13-slim"
+
+
+IMAGE_VARIABLE = "SANDBOXKIT_DOCKER_IMAGE"
+"""Names the default image, such as one that can be had without a registry."""
+
+
+def _default_image() -> str:
+    return os.environ.get(IMAGE_VARIABLE) or DEFAULT_IMAGE
 
 
 class DockerSettings(ProviderSettings):
@@ -16,7 +28,8 @@ class DockerSettings(ProviderSettings):
         host: the engine, such as ``unix:///var/run/docker.sock``, ``tcp://10.0.0.5:2376`` or
             ``ssh://me@example.org``; else ``DOCKER_HOST``, the current context, or the usual
             sockets.
-        default_image: what sandboxes start from when neither a template nor an image is named.
+        default_image: what sandboxes start from when neither a template nor an image is named;
+            else what ``SANDBOXKIT_DOCKER_IMAGE`` says, else Docker's own image of Python.
         guest_image: an image with Python 3.8 or later, from which the guest's interpreter is taken
             where this machine's own cannot run on the engine.
         pull: whether an image that the engine lacks is pulled.
@@ -25,7 +38,7 @@ class DockerSettings(ProviderSettings):
     """
 
     host: str | None = None
-    default_image: str = DEFAULT_IMAGE
+    default_image: str = Field(default_factory=_default_image)
     guest_image: str = DEFAULT_IMAGE
     pull: bool = True
     runtime: str | None = None
