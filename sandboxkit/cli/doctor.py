@@ -35,11 +35,16 @@ def providers(ctx: click.Context) -> None:
     rows: list[tuple[str, ...]] = []
     for name, info in found.items():
         if isinstance(info, ProviderInfo):
-            native = sorted(flag for flag, has in info.capabilities.flags().items() if has)
-            rows.append((name, info.capabilities.isolation, info.summary, ", ".join(native)))
+            rows.append((name, info.capabilities.isolation, info.summary, _native(info)))
         else:
             rows.append((name, "-", f"broken: {info.message}", ""))
     print_table(("NAME", "ISOLATION", "WHAT IT IS", "NATIVE"), rows)
+
+
+def _native(info: ProviderInfo) -> str:
+    keeps = info.capabilities.pause_keeps
+    native = sorted(flag for flag, has in info.capabilities.flags().items() if has)
+    return ", ".join(f"pause ({keeps})" if flag == "pause" else flag for flag in native)
 
 
 def _described(name: str, info: ProviderInfo | SandboxError) -> dict[str, Any]:

@@ -12,7 +12,14 @@ import click
 from sandboxkit.errors import InvalidRequestError
 from sandboxkit.units import parse_duration, parse_size
 
-__all__ = ["create_options", "duration", "environment", "profile_option", "sandbox_arguments"]
+__all__ = [
+    "create_options",
+    "duration",
+    "environment",
+    "lifetime",
+    "profile_option",
+    "sandbox_arguments",
+]
 
 
 def duration(text: str) -> float:
@@ -24,7 +31,8 @@ def duration(text: str) -> float:
     return _checked(parse_duration, value, text)
 
 
-def _lifetime(text: str) -> float | str:
+def lifetime(text: str) -> float | str:
+    """A duration, or ``never``."""
     return text if text == "never" else duration(text)
 
 
@@ -65,7 +73,15 @@ _CREATE = (
     click.option("--image", metavar="REF", help="A container image to start from."),
     click.option("--snapshot", metavar="SNAPSHOT", help="A snapshot to start from."),
     click.option(
-        "--lifetime", type=_lifetime, metavar="TIME", help="How long it may live: 10m, 2h, never."
+        "--lifetime", type=lifetime, metavar="TIME", help="How long it may live: 10m, 2h, never."
+    ),
+    click.option(
+        "--idle-timeout", type=duration, metavar="TIME", help="How long it may do nothing."
+    ),
+    click.option(
+        "--on-timeout",
+        type=click.Choice(["kill", "pause"]),
+        help="What happens at the end of its time; kill by default.",
     ),
     click.option(
         "--create-timeout", type=duration, metavar="TIME", help="By when it must be ready."
@@ -100,6 +116,8 @@ _PLAIN = (
     "image",
     "snapshot",
     "lifetime",
+    "idle_timeout",
+    "on_timeout",
     "create_timeout",
     "user",
     "workdir",

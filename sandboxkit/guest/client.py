@@ -230,7 +230,9 @@ class GuestClient:
 
     def _told_of_pause(self, connection: GuestConnection) -> None:
         # What runs inside must not be able to make a caller wait for ever: only the provider's
-        # word stops the clocks here.
+        # word keeps the clocks here stopped. One question at a time, however often it says so.
+        if self._confirming:
+            return
         task = asyncio.get_running_loop().create_task(self._doubt(connection))
         self._confirming.add(task)
         task.add_done_callback(self._confirming.discard)

@@ -452,3 +452,29 @@ def test_demo(cli: Command, memory: World) -> None:
     assert not memory.sandboxes
     assert not memory.snapshots
     assert cli("demo", "--json").json["seconds"]["create to first output"] > 0
+
+
+def test_pause_and_resume(cli: Command, memory: World) -> None:
+    one, two = (cli("create").out.strip() for _ in range(2))
+    done = cli("pause", one, two, "--lifetime", "2h")
+    assert (done.status, done.out.split()) == (0, [one, two])
+    assert "paused" in cli("ps").out
+    assert {info["state"] for info in cli("ps", "--json").json} == {"paused"}
+    # What needs it wakes it; kill does not.
+    assert cli("resume", "--json", one).json == {
+        "sandboxes": [{"address": one, "state": "running"}]
+    }
+    assert cli("resume", one).status == 0
+    assert cli("kill", one, two).status == 0
+    assert cli("pause", one).status == 1
+    assert cli("pause").status == 2
+    assert cli("pause", "--lifetime", "0", two).status == 2
+
+
+def test_what_happens_at_the_end_of_its_time(cli: Command, memory: World) -> None:
+    address = cli("create", "--on-timeout", "pause").out.strip()
+    assert memory.sandboxes[address.partition(":")[2]].on_timeout == "pause"
+    assert cli("create", "--on-timeout", "sleep").status == 2
+    refused = cli("create", "--idle-timeout", "5m")
+    assert refused.status == 1
+    assert "idle_timeout" in refused.err

@@ -13,7 +13,7 @@ from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit.plugins import Check
 
 from . import bootstrap, needs, paths, probe, start
-from .jail import cgroup, idmap
+from .jail import cgroup, freezer, idmap
 
 __all__ = ["checks"]
 
@@ -32,6 +32,7 @@ def checks() -> Sequence[Check]:
         *_kernel(),
         _ids(),
         _cgroups(),
+        _freezer(),
     ]
 
 
@@ -105,3 +106,12 @@ def _cgroups() -> Check:
         return Check("limits", True, "cpu, memory and pids are enforced")
     detail = f"not enforced by control groups: {', '.join(sorted(missing))}"
     return Check("limits", True, detail, "run as root, with writable control groups")
+
+
+def _freezer() -> Check:
+    name = "pause"
+    if freezer.detect() is not None:
+        return Check(name, True, "sandboxes can be paused")
+    detail = "sandboxes cannot be paused: no control groups of version 2 can be made"
+    fix = "run as root, where /sys/fs/cgroup or a directory in it is a writable cgroup2"
+    return Check(name, True, detail, fix)
