@@ -64,6 +64,7 @@ class Plan:
                     f"provider {self.provider!r} cannot serve {item.field} "
                     f"(it lacks {item.capability!r}){_advice(item)}",
                     capability=item.capability,
+                    hint="sandboxkit providers",
                     provider=self.provider,
                     op="create",
                 )

@@ -730,6 +730,7 @@ class AsyncSandbox:
             raise UnsupportedError(
                 f"provider {self.provider!r} has no memory snapshots",
                 capability="memory_snapshots",
+                hint="sandboxkit providers",
                 op="snapshot",
                 provider=self.provider,
                 sandbox_id=self.id,
@@ -819,6 +820,7 @@ class AsyncSandbox:
             raise UnsupportedError(
                 f"provider {self.provider!r} does not support {op} (it lacks {capability!r})",
                 capability=capability,
+                hint="sandboxkit providers",
                 op=op,
                 provider=self.provider,
                 sandbox_id=self.id,

@@ -63,5 +63,7 @@ _TABLE: dict[str, Callable[[str, str, Fields], SandboxError]] = {
     "refused": lambda op, message, error: PortRefusedError(message, retryable=True),
     "reset": lambda op, message, error: TransportError(message),
     "too_many": lambda op, message, error: RateLimitError(message),
-    "unsupported": lambda op, message, error: UnsupportedError(message),
+    "unsupported": lambda op, message, error: UnsupportedError(
+        message, hint="sandboxkit providers"
+    ),
 }

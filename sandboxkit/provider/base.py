@@ -288,5 +288,6 @@ class Provider(ABC):
         return UnsupportedError(
             f"provider {self.name!r} does not support {capability}",
             capability=capability,
+            hint="sandboxkit providers",
             provider=self.name,
         )

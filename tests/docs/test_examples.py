@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,10 @@ def blocks() -> list[Block]:
     return found
 
 
-RUN = [block for block in blocks() if block.reason is None]
+NAMED = re.compile(r"# (conftest|test_\w+)\.py\n")
+
+RUN = [block for block in blocks() if block.reason is None and not NAMED.match(block.code)]
+TESTED = [block for block in blocks() if NAMED.match(block.code)]
 
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.page}:{block.line}")
@@ -58,6 +62,69 @@ def test_the_block_runs(block: Block, tmp_path: Path) -> None:
         timeout=100,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in TESTED}))
+def test_the_tests_of_a_page_pass(page: str, tmp_path: Path) -> None:
+    """Blocks that begin with a file's name are files of one run of pytest."""
+    for block in TESTED:
+        if block.page == page:
+            (tmp_path / block.code.partition("\n")[0].removeprefix("# ")).write_text(block.code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """Every call of our program on every page, with the page."""
+    found = []
+    for page in PAGES:
+        for block in CONSOLE.findall(page.read_text("utf-8")):
+            for line in block.splitlines():
+                if line.startswith("$ "):
+                    calls = re.split(r"\bsandboxkit (?=[a-z-])", line[2:].split("  #")[0])[1:]
+                    found += [(str(page.relative_to(ROOT)), call.strip()) for call in calls]
+    return found
+
+
+@pytest.mark.parametrize(("page", "call"), command_lines())
+def test_commands_and_options_exist(page: str, call: str) -> None:
+    import click
+
+    from sandboxkit.cli.app import cli
+
+    command: click.Command = cli
+    for word in shlex.split(call.rstrip(")"), comments=True):
+        if word in ("--", "|", "&&", ";"):
+            break
+        if isinstance(command, click.Group) and not word.startswith("-"):
+            assert word in command.commands, f"{page}: there is no {word!r} in {call!r}"
+            command = command.commands[word]
+        elif word.startswith("-") and word != "-":
+            known = {
+                name
+                for parameter in command.params
+                for name in (*parameter.opts, *parameter.secondary_opts)
+            }
+            script = any(given.endswith(".py") for given in call.split(word)[0].split())
+            assert script or word.partition("=")[0] in known, f"{page}: {word!r} in {call!r}"
+    assert command is not cli
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "internals").glob("*.md")]:
+        name = str(page.relative_to(ROOT / "docs"))
+        assert name == "README.md" or f"({name})" in index, name
 
 
 def test_there_are_blocks() -> None:

@@ -166,7 +166,10 @@ class LocalProvider(GuestProvider):
     async def snapshot(self, request: SnapshotRequest) -> SnapshotInfo:
         if request.kind != "filesystem":
             raise UnsupportedError(
-                "the local provider cannot save memory", capability="snapshots", provider=self.name
+                "the local provider cannot save memory",
+                capability="snapshots",
+                provider=self.name,
+                hint="sandboxkit providers",
             )
         nonce = uuid4().hex
         try:

@@ -90,7 +90,9 @@ async def detached(
     if len(trees) != len(mounts):
         wire.close_all(trees)
         raise UnsupportedError(
-            "mounts: this process may not have more descriptors", capability="mounts"
+            "mounts: a process may not have so many descriptors",
+            capability="mounts",
+            hint="ulimit -n",
         )
     return trees
 
