@@ -99,6 +99,17 @@ def test_control_c_ends_what_is_in_front(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.needs("terminals")
+def test_the_terminal_is_the_sessions_without_a_shell(sandbox: Sandbox) -> None:
+    """A shell makes it so by itself; every other program finds it so."""
+    terminal = sandbox.pty(["cat"])
+    screen = Screen(terminal)
+    terminal.write("x\r")
+    screen.until(b"x\r\nx\r\n")
+    terminal.write("\x03")
+    assert terminal.wait(20).signal == 2
+
+
+@pytest.mark.needs("terminals")
 def test_control_z_stops_and_fg_goes_on(sandbox: Sandbox) -> None:
     terminal, screen = shell(sandbox)
     terminal.write("cat\r")

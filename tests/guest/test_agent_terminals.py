@@ -114,6 +114,23 @@ def test_a_slow_reader_holds_up_the_program(agent: Agent, client: RawClient) -> 
     )
 
 
+def test_the_exit_waits_for_what_the_kernel_held(client: RawClient) -> None:
+    """Written while nobody took it: beyond what the agent reads ahead, and then it ended."""
+    ahead = (1 << 20) - 65_536
+    size = ahead + 6_000
+    stream = client.open("start", shell=f"stty raw; head -c {size} /dev/zero", terminal=SIZE)
+    client.stalled.add(stream)
+    client.event(stream, "started")
+    assert eventually(lambda: not client.call("processes").result["processes"][0]["running"])
+    client.stalled.discard(stream)
+    client.send(frames.encode_credit(stream, 1, frames.WINDOW))
+    outcome = client.finish(stream)
+    assert len(outcome.stdout) == size
+    assert outcome.order.index("exited") > max(
+        place for place, kind in enumerate(outcome.order) if kind == "data1"
+    )
+
+
 def test_only_the_owner_resizes(agent: Agent, client: RawClient) -> None:
     stream = client.open("start", argv=["bash", "--norc"], env={"PS1": "$ "}, terminal=SIZE)
     pid = client.event(stream, "started")["pid"]
