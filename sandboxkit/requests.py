@@ -6,13 +6,26 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import InvalidRequestError
-from .models import SandboxInfo
-from .provider import StartRequest
+from .errors import InvalidRequestError, UnsupportedError
+from .models import SandboxInfo, SnapshotKind
+from .provider import ForkRequest, StartRequest
 from .spec import validate_path
 from .units import Duration, parse_duration
 
-__all__ = ["check_callbacks", "environment", "positive_timeout", "run_request"]
+__all__ = [
+    "MAX_FORKS",
+    "check_callbacks",
+    "check_kind",
+    "environment",
+    "fork_request",
+    "positive_timeout",
+    "run_request",
+    "seconds_of",
+    "session_labels",
+]
+
+MAX_FORKS = 1000
+"""Sandboxes that one fork makes."""
 
 
 def positive_timeout(timeout: Duration | None, op: str) -> float | None:
@@ -29,6 +42,58 @@ def positive_timeout(timeout: Duration | None, op: str) -> float | None:
             f"{op}: timeout must be more than zero seconds; None is no limit", op=op
         )
     return seconds
+
+
+def seconds_of(lifetime: Duration | None, op: str) -> float | None:
+    """A lifetime in seconds; ``None`` is never.
+
+    Raises:
+        InvalidRequestError: it is zero or less.
+    """
+    seconds = None if lifetime is None else parse_duration(lifetime, f"{op}: lifetime")
+    if seconds == 0:
+        raise InvalidRequestError(f"{op}: a lifetime is more than zero seconds; or kill it", op=op)
+    return seconds
+
+
+def check_kind(kind: SnapshotKind, op: str) -> None:
+    """See that no more is to be kept than files.
+
+    Raises:
+        UnsupportedError: it is; no provider does that yet.
+    """
+    if kind != "filesystem":
+        raise UnsupportedError(
+            f"{op}: no provider here keeps {kind!r}, only 'filesystem'",
+            capability="memory_snapshots",
+            hint="sandboxkit providers",
+            op=op,
+        )
+
+
+def session_labels(session: str | None) -> dict[str, str]:
+    """The labels of what is made from a sandbox that is known to be of this session."""
+    return {} if session is None else {"session": session}
+
+
+def fork_request(
+    sandbox_id: str, n: int, kind: SnapshotKind, lifetime: Duration | None, session: str | None
+) -> ForkRequest:
+    """What `fork` asks of the provider.
+
+    Raises:
+        InvalidRequestError: `n` is not a number from 1 to `MAX_FORKS`, or `lifetime` no duration.
+        UnsupportedError: `kind` is deeper than files.
+    """
+    if type(n) is not int or not 1 <= n <= MAX_FORKS:
+        raise InvalidRequestError(f"fork: {n!r} is not a number from 1 to {MAX_FORKS}", op="fork")
+    check_kind(kind, "fork")
+    return ForkRequest(
+        sandbox_id=sandbox_id,
+        count=n,
+        labels=session_labels(session),
+        lifetime=seconds_of(lifetime, "fork"),
+    )
 
 
 def run_request(

@@ -10,15 +10,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Never, Self
 
-from . import creation
+from . import creation, gate
 from .capabilities import Capabilities
 from .cells import ErrorCallback, ResultCallback, run_cell
 from .contexts import AsyncContexts, context_id
 from .errors import (
-    InvalidRequestError,
     SandboxError,
     SandboxNotFoundError,
-    UnsupportedError,
     located,
 )
 from .execution import run_command
@@ -42,7 +40,6 @@ from .ports import AsyncForward, Ports
 from .process import AsyncProcess
 from .provider import (
     AttachRequest,
-    ForkRequest,
     KillRequest,
     LifetimeRequest,
     PauseRequest,
@@ -54,7 +51,16 @@ from .provider import (
     SnapshotRequest,
     StartRequest,
 )
-from .requests import check_callbacks, environment, positive_timeout, run_request
+from .requests import (
+    check_callbacks,
+    check_kind,
+    environment,
+    fork_request,
+    positive_timeout,
+    run_request,
+    seconds_of,
+    session_labels,
+)
 from .resolve import UNSET, Target, Unset, split_address, target_for
 from .runtime import Lease, acquire
 from .snapshot import AsyncSnapshot
@@ -65,9 +71,6 @@ from .threads import in_thread
 from .units import Duration, Size, parse_duration, parse_size
 
 __all__ = ["AsyncSandbox", "Creating"]
-
-MAX_FORKS = 1000
-"""Sandboxes that one call makes."""
 
 
 class Creating:
@@ -326,9 +329,7 @@ class AsyncSandbox:
         Raises:
             UnsupportedError: the provider cannot change it.
         """
-        seconds = None if lifetime is None else parse_duration(lifetime, "lifetime")
-        if seconds == 0:
-            raise InvalidRequestError("set_lifetime: more than zero seconds, or kill it")
+        seconds = seconds_of(lifetime, "set_lifetime")
         provider = self._use("set_lifetime", "lifetime_update")
         self._info = await provider.set_lifetime(
             LifetimeRequest(sandbox_id=self.id, lifetime=seconds)
@@ -350,11 +351,8 @@ class AsyncSandbox:
             SandboxNotFoundError: it has ended.
         """
         with self._located("pause"):
-            seconds = None if lifetime is None else parse_duration(lifetime, "pause: lifetime")
-            if seconds == 0:
-                raise InvalidRequestError("pause: more than zero seconds, or kill it")
-            provider = self._use("pause", "pause")
-            self._info = await provider.pause(PauseRequest(sandbox_id=self.id, lifetime=seconds))
+            request = PauseRequest(sandbox_id=self.id, lifetime=seconds_of(lifetime, "pause"))
+            self._info = await self._use("pause", "pause").pause(request)
             return self._info
 
     async def resume(self) -> SandboxInfo:
@@ -368,8 +366,8 @@ class AsyncSandbox:
             SandboxNotFoundError: it has ended.
         """
         with self._located("resume"):
-            provider = self._use("resume", "pause")
-            self._info = await provider.resume(ResumeRequest(sandbox_id=self.id))
+            request = ResumeRequest(sandbox_id=self.id)
+            self._info = await self._use("resume", "pause").resume(request)
             return self._info
 
     # -- its end ------------------------------------------------------------------------------
@@ -726,26 +724,19 @@ class AsyncSandbox:
             UnsupportedError: the provider has no snapshots, or not of this kind.
             InvalidRequestError: the name is taken.
         """
-        if kind == "memory":
-            raise UnsupportedError(
-                f"provider {self.provider!r} has no memory snapshots",
-                capability="memory_snapshots",
-                hint="sandboxkit providers",
-                op="snapshot",
-                provider=self.provider,
-                sandbox_id=self.id,
-            )
         provider = self._use("snapshot", "snapshots")
         seconds = None if expires is None else parse_duration(expires, "expires")
-        info = await provider.snapshot(
-            SnapshotRequest(
-                sandbox_id=self.id,
-                name=name,
-                kind=kind,
-                lifetime=seconds,
-                labels={} if self._session is None else {"session": self._session},
+        with self._located("snapshot"):
+            check_kind(kind, "snapshot")
+            info = await provider.snapshot(
+                SnapshotRequest(
+                    sandbox_id=self.id,
+                    name=name,
+                    kind=kind,
+                    lifetime=seconds,
+                    labels=session_labels(self._session),
+                )
             )
-        )
         return AsyncSnapshot(info, self._target)
 
     async def fork(
@@ -769,28 +760,11 @@ class AsyncSandbox:
             SandboxPausedError: it is paused.
         """
         with self._located("fork"):
-            seconds = None if lifetime is None else parse_duration(lifetime, "fork: lifetime")
-            if type(n) is not int or not 1 <= n <= MAX_FORKS:
-                raise InvalidRequestError(f"fork: {n!r} is not a number from 1 to {MAX_FORKS}")
-            if seconds == 0:
-                raise InvalidRequestError("fork: a lifetime is more than zero seconds")
-            if kind != "filesystem":
-                raise UnsupportedError(
-                    f"provider {self.provider!r} has no {kind} forks", capability="memory_snapshots"
-                )
-            provider = self._use("fork", "fork")
-            infos = await provider.fork(
-                ForkRequest(
-                    sandbox_id=self.id,
-                    count=n,
-                    labels={} if self._session is None else {"session": self._session},
-                    lifetime=seconds,
-                )
-            )
+            request = fork_request(self.id, n, kind, lifetime, self._session)
+            infos = await self._use("fork", "fork").fork(request)
+        target, session = self._target, self._session
         return [
-            AsyncSandbox(
-                info, acquire(self._target), self._target, created=True, session=self._session
-            )
+            AsyncSandbox(info, acquire(target), target, created=True, session=session)
             for info in infos
         ]
 
@@ -801,28 +775,10 @@ class AsyncSandbox:
 
     def _use(self, op: str, capability: str) -> Provider:
         """The provider, if it is open and can do this."""
-        if self._killed:
-            raise SandboxNotFoundError(
-                f"{op}: {self.address} was killed",
-                cause="killed",
-                op=op,
-                provider=self.provider,
-                sandbox_id=self.id,
-            )
-        if self._closed:
-            raise InvalidRequestError(
-                f"{op}: this object was closed; Sandbox.connect({self.address!r}) opens another",
-                op=op,
-                sandbox_id=self.id,
-            )
-        provider = self._lease.provider
-        if capability and not provider.capabilities.flags()[capability]:
-            raise UnsupportedError(
-                f"provider {self.provider!r} does not support {op} (it lacks {capability!r})",
-                capability=capability,
-                hint="sandboxkit providers",
-                op=op,
-                provider=self.provider,
-                sandbox_id=self.id,
-            )
-        return provider
+        with self._located(op):
+            if self._killed:
+                raise gate.killed(op, self.address)
+            if self._closed:
+                raise gate.closed(op, self.address)
+            gate.require(self._lease.provider, op, capability)
+        return self._lease.provider
