@@ -39,6 +39,7 @@ from .errors import (
     TemplateNotFoundError,
     TransportError,
     UnsupportedError,
+    WriteManyError,
 )
 from .models import (
     CodeError,
@@ -68,8 +69,9 @@ from .sandbox import AsyncSandbox
 from .snapshot import AsyncSnapshot
 from .spec import Resources
 from .sync import Process, Sandbox
-from .sync_parts import Forward, Snapshot
+from .sync_parts import Forward, Snapshot, Watch
 from .transfer import SkippedPath, TransferProgress, TransferSummary
+from .watch import AsyncWatch
 
 __version__ = "0.1.0"
 
@@ -78,6 +80,7 @@ __all__ = [
     "AsyncProcess",
     "AsyncSandbox",
     "AsyncSnapshot",
+    "AsyncWatch",
     "AuthenticationError",
     "Capabilities",
     "CodeError",
@@ -137,6 +140,8 @@ __all__ = [
     "TransferSummary",
     "TransportError",
     "UnsupportedError",
+    "Watch",
+    "WriteManyError",
     "reap",
     "run",
     "run_code",

@@ -28,6 +28,7 @@ from .spec import SandboxSpec
 from .stdin import chunks
 from .threads import in_thread
 from .transfer import TransferOptions, upload
+from .writing import write_all
 
 __all__ = ["create", "plan", "spec_and_target"]
 
@@ -141,14 +142,17 @@ async def _snapshot_id(provider: Provider, snapshot: str | None) -> str | None:
 
 async def _prepare(provider: Provider, info: SandboxInfo, spec: SandboxSpec) -> None:
     try:
+        requests = {}
         for path, content in spec.files.items():
             absolute = path if path.startswith("/") else f"{info.workdir.rstrip('/')}/{path}"
             if isinstance(content, Path) and await in_thread(content.is_dir):
                 await upload(provider, info.id, content, absolute, TransferOptions())
                 continue
-            await provider.write_file(
-                WriteFileRequest(sandbox_id=info.id, path=absolute, data=chunks(content))
+            requests[path] = WriteFileRequest(
+                sandbox_id=info.id, path=absolute, data=chunks(content)
             )
+        # After the directories, so that what is named by itself is what counts.
+        await write_all(provider, requests)
     except BaseException:
         if not spec.keep_on_error:
             await settle(_kill(provider, info.id))

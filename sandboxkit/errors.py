@@ -32,13 +32,14 @@ built-in that each error also is::
         ├── PathExistsError (FileExistsError)
         ├── PathIsDirectoryError (IsADirectoryError)
         ├── PathNotDirectoryError (NotADirectoryError)
-        └── PathPermissionError (PermissionError)
+        ├── PathPermissionError (PermissionError)
+        └── WriteManyError                       several could not be written; .failures has each
 """
 
 from __future__ import annotations
 
 import errno as _errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -78,6 +79,7 @@ __all__ = [
     "TemplateNotFoundError",
     "TransportError",
     "UnsupportedError",
+    "WriteManyError",
     "file_error",
     "located",
 ]
@@ -429,6 +431,22 @@ class PathPermissionError(FileError, PermissionError):
 
     code = "path_permission"
     default_errno = _errno.EACCES
+
+
+class WriteManyError(FileError):
+    """Several of the files that were to be written were not; the others were.
+
+    Attributes:
+        failures: the error of each, by its path as it was given; this error's own ``path`` and
+            ``errno`` are the first one's.
+    """
+
+    code = "write_many"
+
+    def __init__(self, message: str, *, failures: Mapping[str, FileError], **context: Any) -> None:
+        first = next(iter(failures.values()))
+        super().__init__(message, path=first.path, errno=first.errno, **context)
+        self.failures = dict(failures)
 
 
 _BY_ERRNO: dict[int, type[FileError]] = {

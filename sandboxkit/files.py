@@ -5,9 +5,10 @@ from __future__ import annotations
 import builtins
 import os
 import posixpath
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
-from .errors import InvalidRequestError, PathNotFoundError
+from .errors import InvalidRequestError, PathNotFoundError, located
 from .models import FileInfo
 from .provider import (
     ListFilesRequest,
@@ -17,6 +18,7 @@ from .provider import (
     ReadFileRequest,
     RemoveRequest,
     RenameRequest,
+    WatchRequest,
     WriteFileRequest,
 )
 from .spec import validate_path
@@ -29,6 +31,8 @@ from .transfer import (
     download,
     upload,
 )
+from .watch import AsyncWatch
+from .writing import write_all
 
 __all__ = ["AsyncFiles"]
 
@@ -42,8 +46,13 @@ class AsyncFiles:
     """
 
     def __init__(
-        self, use: Callable[[str, str], Provider], sandbox_id: str, workdir: Callable[[], str]
+        self,
+        use: Callable[[str, str], Provider],
+        sandbox_id: str,
+        workdir: Callable[[], str],
+        watches: set[AsyncWatch],
     ) -> None:
+        self._watches = watches
         self._use = use
         self._id = sandbox_id
         self._workdir = workdir
@@ -125,6 +134,30 @@ class AsyncFiles:
                 user=user,
             )
         )
+
+    async def write_many(self, files: Mapping[str, ByteSource], *, user: str | None = None) -> None:
+        """Write several files, a few at a time, each as `write` does. All that can be are written.
+
+        Args:
+            files: what each path will hold.
+            user: whose files they will be.
+
+        Raises:
+            FileError: the one that could not be written, as `write` raises it.
+            WriteManyError: several could not; its ``failures`` has the error of each.
+        """
+        requests = {}
+        for path, data in files.items():
+            check_source(data, "write_many")
+            requests[path] = WriteFileRequest(
+                sandbox_id=self._id,
+                path=self._path(path, "write_many"),
+                data=chunks(data),
+                user=user,
+            )
+        provider = self._use("write_many", "")
+        with located(op="write_many", provider=provider.name, sandbox_id=self._id):
+            await write_all(provider, requests)
 
     async def stat(self, path: str, *, user: str | None = None) -> FileInfo:
         """What is known of a path; a symlink is not followed.
@@ -216,6 +249,27 @@ class AsyncFiles:
                 user=user,
             )
         )
+
+    def watch(
+        self, path: str = ".", *, recursive: bool = False, user: str | None = None
+    ) -> AsyncWatch:
+        """Watch a directory: use the result with ``async with``, iterate over it, or both.
+
+        Symbolic links are told of and not followed, nor are other file systems. A directory that
+        the user may not read is told of, but not what happens in it.
+
+        Args:
+            path: the directory.
+            recursive: also all below it, with what is made there later.
+            user: who watches; what happens where they may not read is not told.
+
+        Raises:
+            UnsupportedError: the provider cannot.
+        """
+        request = WatchRequest(
+            sandbox_id=self._id, path=self._path(path, "watch"), recursive=recursive, user=user
+        )
+        return AsyncWatch(partial(self._use("watch", "watch").watch, request), self._watches)
 
     async def upload(
         self,

@@ -216,7 +216,8 @@ class FileEvent:
 
     Attributes:
         kind: ``created``, ``modified`` (its content), ``attributes`` (mode, owner, times),
-            ``removed``, ``renamed``, or ``overflow``: some events were lost, look for yourself.
+            ``removed``, ``renamed``, or ``overflow``: some events were lost, and all that is there
+            follows as ``created``, as if the directory had been empty.
             What is moved in from where nobody watches is ``created``, what is moved out
             ``removed``.
         path: absolute, inside the sandbox; of what happened to, before it was renamed.

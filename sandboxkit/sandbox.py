@@ -69,6 +69,7 @@ from .stdin import Stdin, check_source
 from .terminals import interactive_shell, terminal_size
 from .threads import in_thread
 from .units import Duration, Size, parse_duration, parse_size
+from .watch import AsyncWatch
 
 __all__ = ["AsyncSandbox", "Creating"]
 
@@ -131,7 +132,8 @@ class AsyncSandbox:
         self._killed = False
         self._pid = os.getpid()
         self._processes: set[AsyncProcess] = set()
-        self.files = AsyncFiles(self._use, info.id, lambda: self._info.workdir)
+        self._watches: set[AsyncWatch] = set()
+        self.files = AsyncFiles(self._use, info.id, lambda: self._info.workdir, self._watches)
         self.contexts = AsyncContexts(self._use, info.id)
         self._ports = Ports(self._use, info.id, info.address)
 
@@ -389,6 +391,8 @@ class AsyncSandbox:
         if self._closed:
             return
         await self._let_go_of_processes()
+        while self._watches:
+            await self._watches.pop().close()
         self._closed = True
         await self._ports.close()
         await self._lease.release()

@@ -12,14 +12,16 @@ from typing import Any, Self, TypeVar
 
 from .contexts import AsyncContexts
 from .files import AsyncFiles
-from .models import ContextInfo, FileInfo, SnapshotInfo, SnapshotKind
+from .models import ContextInfo, FileEvent, FileInfo, SnapshotInfo, SnapshotKind
 from .portal import call, in_caller, iterate
 from .ports import AsyncForward
 from .snapshot import AsyncSnapshot
 from .stdin import ByteSource
 from .transfer import ProgressCallback, TransferSummary, Verify
+from .units import Duration
+from .watch import AsyncWatch
 
-__all__ = ["Contexts", "Files", "Forward", "Snapshot", "documented_by", "off_loop"]
+__all__ = ["Contexts", "Files", "Forward", "Snapshot", "Watch", "documented_by", "off_loop"]
 
 C = TypeVar("C", bound=type)
 
@@ -83,6 +85,9 @@ class Files:
     ) -> None:
         call(self._files.write, path, data, mode=mode, user=user)
 
+    def write_many(self, files: Mapping[str, ByteSource], *, user: str | None = None) -> None:
+        call(self._files.write_many, files, user=user)
+
     def stat(self, path: str, *, user: str | None = None) -> FileInfo:
         return call(self._files.stat, path, user=user)
 
@@ -104,6 +109,9 @@ class Files:
 
     def rename(self, path: str, target: str, *, user: str | None = None) -> None:
         call(self._files.rename, path, target, user=user)
+
+    def watch(self, path: str = ".", *, recursive: bool = False, user: str | None = None) -> Watch:
+        return Watch(self._files.watch(path, recursive=recursive, user=user))
 
     def upload(
         self,
@@ -144,6 +152,33 @@ class Files:
             progress=off_loop(progress),
             user=user,
         )
+
+
+@documented_by(AsyncWatch)
+class Watch:
+    def __init__(self, watch: AsyncWatch) -> None:
+        self._watch = watch
+
+    def next(self, timeout: Duration | None = None) -> FileEvent | None:
+        return call(self._watch.next, timeout)
+
+    def close(self) -> None:
+        call(self._watch.close)
+
+    def __iter__(self) -> Iterator[FileEvent]:
+        return iterate(self._watch.__aiter__())
+
+    def __enter__(self) -> Self:
+        call(self._watch.__aenter__)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 @documented_by(AsyncContexts)

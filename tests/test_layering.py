@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("capabilities", "models", "mounts", "spec"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
-    ("gate", "requests", "resolve", "runtime", "terminals", "transfer"),
+    ("gate", "requests", "resolve", "runtime", "terminals", "transfer", "watch", "writing"),
     ("cells", "contexts", "creation", "files", "listing", "ports", "process", "snapshot"),
     ("sandbox",),
     ("oneshot", "portal", "sync", "sync_parts"),

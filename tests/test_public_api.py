@@ -23,7 +23,8 @@ from sandboxkit.files import AsyncFiles
 from sandboxkit.ports import AsyncForward
 from sandboxkit.process import AsyncProcess
 from sandboxkit.snapshot import AsyncSnapshot
-from sandboxkit.sync_parts import Contexts, Files, Forward, Snapshot
+from sandboxkit.sync_parts import Contexts, Files, Forward, Snapshot, Watch
+from sandboxkit.watch import AsyncWatch
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = [ROOT / "sandboxkit", *sorted((ROOT / "providers").glob("*/sandboxkit_*"))]
@@ -35,6 +36,7 @@ PAIRS = [
     (AsyncContexts, Contexts),
     (AsyncForward, Forward),
     (AsyncSnapshot, Snapshot),
+    (AsyncWatch, Watch),
 ]
 IDS = [blocking.__name__ for _, blocking in PAIRS]
 

@@ -1,8 +1,8 @@
 """A provider that offers a machine and a byte stream to the guest in it; the guest does the rest.
 
 A subclass says how to `boot`, `dial`, `destroy`, `find` and `list`. It declares the capabilities
-``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``ports``, ``terminals`` and ``trees``,
-which come with the guest.
+``attach``, ``code``, ``file_ops``, ``lifetime_update``, ``ports``, ``terminals``, ``trees`` and
+``watch``, which come with the guest.
 """
 
 # ruff: noqa: D102 - what a method of the base class does is said there
@@ -49,6 +49,8 @@ from ..provider import (
     TreeEntry,
     TreePart,
     WalkTreeRequest,
+    WatchRequest,
+    WatchStream,
     WriteFileRequest,
     WriteManyRequest,
 )
@@ -59,6 +61,7 @@ from .connection import GuestConnection
 from .fields import Fields
 from .ports import GuestPort
 from .process import GuestProcess
+from .watch import GuestWatch
 
 __all__ = ["GuestProvider"]
 
@@ -212,6 +215,10 @@ class GuestProvider(Provider, abstract=True):
 
     async def rename(self, request: RenameRequest) -> None:
         await self._on_path("rename", request, target=request.target)
+
+    async def watch(self, request: WatchRequest) -> WatchStream:
+        client = self.client(request.sandbox_id)
+        return await self._do("watch", client, GuestWatch.begin(client, request))
 
     # -- trees --------------------------------------------------------------------------------
 

@@ -217,6 +217,7 @@ class Provider(ABC):
         Raises:
             PathNotFoundError: there is no such directory.
             PathNotDirectoryError: it is something else.
+            RateLimitError: there are more directories than can be watched.
         """
         raise self._undeclared("watch")
 

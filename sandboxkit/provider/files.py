@@ -101,10 +101,14 @@ class WatchStream(ABC):
 
     @abstractmethod
     def events(self) -> AsyncIterator[FileEvent]:
-        """What happens, in order; ``overflow`` where some of it was lost. Iterated once.
+        """What happens, in order, until the directory itself is removed. Iterated once.
+
+        After an ``overflow``, where some of it was lost, all that is there comes as ``created``.
 
         Raises:
             TransportError: the watch is lost.
+            SandboxNotFoundError: the sandbox has ended.
+            RateLimitError: more directories have come than can be watched.
         """
 
     @abstractmethod

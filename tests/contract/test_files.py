@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandboxkit import FileError, InvalidRequestError, Sandbox
+from sandboxkit import FileError, InvalidRequestError, Sandbox, WriteManyError
 
 CONTENTS = {
     "empty": b"",
@@ -286,3 +286,47 @@ def test_files_from_many_threads(sandbox: Sandbox) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_many_are_written_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(b"local")
+    many = {f"many/{number}/file": f"{number}" * number for number in range(100)}
+    sandbox.files.write_many({**many, "path": local, "/tmp/chunks": iter([b"a", b"b"])})
+    for path in ("many/0/file", "many/1/file", "many/99/file"):
+        assert sandbox.files.read_text(path) == many[path]
+    assert len(sandbox.files.list("many", depth=2)) == 200
+    assert sandbox.files.read_bytes("path") == b"local"
+    assert sandbox.files.read_bytes("/tmp/chunks") == b"ab"
+    sandbox.files.write_many({})
+
+
+def test_what_of_many_could_not_be_written_is_named(sandbox: Sandbox) -> None:
+    sandbox.files.mkdir("dir")
+    with pytest.raises(IsADirectoryError) as single:
+        sandbox.files.write_many({"a": "1", "dir": "2", "b": "3"})
+    assert single.value.filename == "/home/user/dir"
+    with pytest.raises(WriteManyError, match="2 of 4 files were not written: dir, a/below") as more:
+        sandbox.files.write_many({"c": "1", "dir": "2", "a/below": "3", "d": "4"})
+    assert list(more.value.failures) == ["dir", "a/below"]
+    assert isinstance(more.value.failures["dir"], IsADirectoryError)
+    assert more.value.sandbox_id == sandbox.id
+    assert [sandbox.files.read_text(path) for path in "abcd"] == ["1", "3", "1", "4"]
+
+
+def test_a_mistake_among_many_is_told_before_anything_is_written(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidRequestError):
+        sandbox.files.write_many({"a": "1", "b": 2})  # type: ignore[dict-item]
+    with pytest.raises(FileNotFoundError):
+        sandbox.files.write_many({"a": "1", "b": tmp_path / "missing"})
+    assert not sandbox.files.exists("a")
+
+    def failing():
+        yield b"new"
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError, match="the source broke") as caught:
+        sandbox.files.write_many({"b": failing()})
+    assert caught.value.__notes__ == ["not written: b"]

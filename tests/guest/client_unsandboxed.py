@@ -43,6 +43,7 @@ class UnsandboxedGuestProvider(GuestProvider):
         code=True,
         file_ops=True,
         trees=True,
+        watch=True,
         lifetime_update=True,
         ports=True,
         languages=frozenset({"python"}),

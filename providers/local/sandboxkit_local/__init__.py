@@ -23,6 +23,7 @@ CAPABILITIES = Capabilities(
     file_ops=True,
     trees=True,
     mounts=True,
+    watch=True,
     lifetime_update=True,
     fork=True,
     idle_timeout=True,

@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import Callable, Iterable, Optional
 
-from . import contexts, files, filetrees, ports, processes, spawn
+from . import contexts, files, filetrees, ports, processes, spawn, watch
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -55,6 +55,7 @@ def serve(
     table = processes.install(server)
     files.install(server)
     filetrees.install(server)
+    watch.install(server)
     contexts.install(server)
     ports.install(server)
     server.add_op("ping", _ping)
