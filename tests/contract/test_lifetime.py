@@ -63,7 +63,7 @@ def test_a_paused_sandbox_ends_if_nobody_resumes_it(target) -> None:
 
 @pytest.mark.needs("pause_on_timeout")
 def test_paused_at_the_end_of_its_lifetime(target) -> None:
-    can_pause(target, by_itself=True)
+    can_pause(target)
     with target.create(lifetime=2, on_timeout="pause") as sandbox:
         sandbox.files.write("kept", "1")
         assert eventually(lambda: state(target) == ["paused"])
@@ -80,7 +80,7 @@ def test_paused_at_the_end_of_its_lifetime(target) -> None:
 
 @pytest.mark.needs("pause_on_timeout", "commands")
 def test_paused_at_its_end_with_no_client_left(target) -> None:
-    can_pause(target, by_itself=True)
+    can_pause(target)
     script = (
         "import sys, time\nfrom sandboxkit import Sandbox\n"
         "s = Sandbox.create(sys.argv[1], session=sys.argv[2], lifetime=2, on_timeout='pause')\n"
@@ -134,7 +134,7 @@ def test_what_runs_detached_does_not_count(target) -> None:
 
 @pytest.mark.needs("idle_timeout", "pause_on_timeout", "commands")
 def test_paused_when_idle(target) -> None:
-    can_pause(target, by_itself=True)
+    can_pause(target)
     with target.create(idle_timeout=1, on_timeout="pause", lifetime="10m") as sandbox:
         sandbox.run_code("x = 1")
         for _ in range(2):
