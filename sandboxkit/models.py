@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from .errors import CodeFailedError, CommandFailedError
+from .errors import CommandFailedError
+from .results import CodeError, Execution, Logs, OutputText, Result
 
 __all__ = [
     "CodeError",
@@ -22,6 +23,7 @@ __all__ = [
     "FileType",
     "Logs",
     "OutputChunk",
+    "OutputText",
     "ProcessInfo",
     "Result",
     "SandboxInfo",
@@ -326,97 +328,6 @@ class SnapshotInfo:
     def address(self) -> str:
         """``provider:id``, good for ``create(snapshot=...)`` in any process."""
         return f"{self.provider}:{self.id}"
-
-
-@dataclass(frozen=True, slots=True)
-class CodeError:
-    """An exception that the code raised.
-
-    Attributes:
-        name: the exception's class, such as ``ZeroDivisionError``.
-        value: its message.
-        traceback: as the interpreter prints it, without colours.
-    """
-
-    name: str
-    value: str
-    traceback: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One thing a cell produced, in every form it offers.
-
-    Attributes:
-        data: MIME type to content; text as str, images as base64, JSON as objects.
-        is_main_result: whether it is the value of the cell's last expression.
-    """
-
-    data: Mapping[str, Any]
-    is_main_result: bool = False
-
-    @property
-    def text(self) -> str | None:
-        """Its plain-text form."""
-        return self.data.get("text/plain")
-
-
-@dataclass(frozen=True, slots=True)
-class Logs:
-    """What a cell printed.
-
-    Attributes:
-        stdout: all of the standard output as text.
-        stderr: likewise.
-    """
-
-    stdout: str = ""
-    stderr: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """How a cell of code ended, and what it produced.
-
-    Attributes:
-        results: in order; at most one is the main result.
-        logs: what it printed.
-        error: what it raised, or ``None``.
-        execution_count: how many cells the context has run, this one included.
-        context: the context it ran in.
-        context_restarted: whether its variables were lost: the interpreter had to be started anew.
-        exit_code: the status of a bash cell, else ``None``.
-        duration: seconds.
-    """
-
-    results: tuple[Result, ...] = ()
-    logs: Logs = Logs()
-    error: CodeError | None = None
-    execution_count: int = 0
-    context: str = ""
-    context_restarted: bool = False
-    exit_code: int | None = None
-    duration: float = 0.0
-
-    @property
-    def text(self) -> str | None:
-        """The plain text of the main result, or ``None`` if there was none."""
-        return next((result.text for result in self.results if result.is_main_result), None)
-
-    def check(self) -> Execution:
-        """Return this execution if the code did not raise.
-
-        Raises:
-            CodeFailedError: it did.
-        """
-        if self.error is None:
-            return self
-        raise CodeFailedError(
-            f"the code raised {self.error.name}: {self.error.value}", execution=self, op="run_code"
-        )
-
-    def __iter__(self) -> Iterator[Result]:
-        return iter(self.results)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Never, Self
 
 from . import creation, gate
 from .capabilities import Capabilities
-from .cells import ErrorCallback, ResultCallback, run_cell
+from .cells import ErrorCallback, ResultCallback, run_cell, stream_cell
 from .contexts import AsyncContexts, context_id
 from .errors import (
     SandboxError,
@@ -22,11 +22,14 @@ from .errors import (
 from .execution import run_command
 from .files import AsyncFiles
 from .models import (
+    CodeError,
     CommandResult,
     ContextInfo,
     Cursor,
     Execution,
+    OutputText,
     ProcessInfo,
+    Result,
     SandboxInfo,
     SandboxState,
     SnapshotInfo,
@@ -642,14 +645,7 @@ class AsyncSandbox:
         """
         with self._located("run_code"):
             check_callbacks("run_code", on_stdout, on_stderr, on_result, on_error)
-            request = RunCodeRequest(
-                sandbox_id=self.id,
-                code=code,
-                language=language,
-                context=None if context is None else context_id(context),
-                env=environment(env or {}, "run_code"),
-                timeout=positive_timeout(timeout, "run_code"),
-            )
+            request = self._cell_request("run_code", code, language, context, env, timeout)
             provider = self._use("run_code", "code")
             execution = await run_cell(
                 provider.run_code,
@@ -660,6 +656,56 @@ class AsyncSandbox:
                 on_error=on_error,
             )
             return execution.check() if check else execution
+
+    async def stream_code(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        context: str | ContextInfo | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: Duration | None = None,
+    ) -> AsyncIterator[OutputText | Result | CodeError | Execution]:
+        """Run a cell of code and yield what it does as it does it, its `Execution` last.
+
+        Leaving the loop early interrupts the cell; its context stays.
+
+        Args:
+            code: what to run; the value of its last expression is the main result.
+            language: such as ``python``.
+            context: where; the language's default context if ``None``.
+            env: set for this cell alone.
+            timeout: after which it is interrupted, and if need be killed; ``None`` is never.
+
+        Raises:
+            CodeTimeoutError: the timeout ended it; says whether its variables are kept.
+            UnsupportedError: the sandbox cannot run this language.
+            ExecLostError: its end cannot be known any more.
+        """
+        with self._located("stream_code"):
+            request = self._cell_request("stream_code", code, language, context, env, timeout)
+            provider = self._use("stream_code", "code")
+            async with aclosing(stream_cell(provider.run_code, request)) as events:
+                async for event in events:
+                    yield event
+
+    def _cell_request(
+        self,
+        op: str,
+        code: str,
+        language: str,
+        context: str | ContextInfo | None,
+        env: Mapping[str, str] | None,
+        timeout: Duration | None,
+    ) -> RunCodeRequest:
+        return RunCodeRequest(
+            sandbox_id=self.id,
+            code=code,
+            language=language,
+            context=None if context is None else context_id(context),
+            env=environment(env or {}, op),
+            timeout=positive_timeout(timeout, op),
+        )
 
     # -- ports --------------------------------------------------------------------------------
 

@@ -10,12 +10,15 @@ from typing import Any, Literal, Never, Self
 from .capabilities import Capabilities
 from .cells import ErrorCallback, ResultCallback
 from .models import (
+    CodeError,
     CommandResult,
     ContextInfo,
     Cursor,
     Execution,
     OutputChunk,
+    OutputText,
     ProcessInfo,
+    Result,
     SandboxInfo,
     SandboxState,
     SnapshotInfo,
@@ -322,6 +325,21 @@ class Sandbox:
             on_stderr=off_loop(on_stderr),
             on_result=off_loop(on_result),
             on_error=off_loop(on_error),
+        )
+
+    def stream_code(
+        self,
+        code: str,
+        *,
+        language: str = "python",
+        context: str | ContextInfo | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: Duration | None = None,
+    ) -> Iterator[OutputText | Result | CodeError | Execution]:
+        return iterate(
+            self._sandbox.stream_code(
+                code, language=language, context=context, env=env, timeout=timeout
+            )
         )
 
     def url(

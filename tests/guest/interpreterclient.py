@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from sandboxkit.guest.agent import interpreter
+from sandboxkit.guest.agent.drivers import python as driver
 
-PROGRAM = Path(interpreter.__file__)
+PROGRAM = Path(driver.__file__)
 
 
 @dataclass
@@ -130,7 +130,7 @@ def _fork(channel: int, out: int, err: int) -> int:
         gc.freeze()
         os.closerange(3, channel)
         os.closerange(channel + 1, 1024)
-        interpreter.run(channel)
+        driver.run(channel)
     finally:
         os._exit(70)
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sandboxkit.guest.agent import frames
-from sandboxkit.guest.agent.interpreter_process import InterpreterProcess
+from sandboxkit.guest.agent.kernel_process import KernelProcess
 from tests.guest.rawclient import ROOT, Agent, Outcome, RawClient, carriers, eventually, running
 
 OTHER = Path("~/.pyenv/versions/3.8.18/bin/python").expanduser()
@@ -427,7 +427,7 @@ def test_what_a_cell_that_ended_by_itself_has_started_lives_on(client: RawClient
 
 
 def test_no_status_is_made_up() -> None:
-    process = InterpreterProcess.__new__(InterpreterProcess)
+    process = KernelProcess.__new__(KernelProcess)
     process._status = None
     assert "not known" in process.how_it_ended()
     process._status = 9

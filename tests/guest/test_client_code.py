@@ -8,7 +8,7 @@ import pytest
 
 from sandboxkit.errors import ExecLostError, ProtocolError, SandboxError, SandboxNotFoundError
 from sandboxkit.guest.agent import frames
-from sandboxkit.guest.agent.cell_result import result_events
+from sandboxkit.guest.agent.drivers.mime import result_events
 from sandboxkit.guest.client import GuestClient
 from sandboxkit.guest.code import GuestCode
 from sandboxkit.models import CodeError, Result

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional
 
+from . import kernels
 from .context_cell import Cell
-from .errors import BROKEN, NOT_FOUND, TOO_MANY, OpError
+from .errors import BROKEN, NOT_FOUND, TOO_MANY, UNSUPPORTED, OpError
 from .frames import FrameError
-from .interpreter_process import InterpreterProcess
-from .interpreter_start import Place
+from .kernel_process import KernelProcess
+from .kernel_start import Place
 from .proctree import Moment
 from .server import Server
 
@@ -39,9 +40,11 @@ class Context:
         self._count = 0
         self._queue: Deque[Cell] = deque()
         self._running: Optional[Cell] = None
-        self._process: Optional[InterpreterProcess] = None
+        self._process: Optional[KernelProcess] = None
         self._reason = ""
         self._state_lost = False
+        self._refusal = ""
+        self._on_ready: Optional[Callable[[Optional[OpError]], None]] = None
         self._waiters: List[Callable[[], None]] = []
 
     def info(self) -> Dict[str, Any]:
@@ -56,9 +59,20 @@ class Context:
             OSError: the system has no room for it.
         """
         if self._process is None:
-            self._process = InterpreterProcess(
-                self._server, self.place, self._received, self._ended
+            kernel = kernels.find(self._server, self.language)
+            self._process = KernelProcess(
+                self._server, kernel, self.place, self._received, self._ended
             )
+
+    def when_ready(self, done: Callable[[Optional[OpError]], None]) -> None:
+        """Start an interpreter, and call ``done(error)`` when it is ready or cannot be.
+
+        Raises:
+            OpError: it cannot be started as asked.
+            OSError: the system has no room for it.
+        """
+        self.start()
+        self._on_ready = done
 
     def submit(self, cell: Cell) -> None:
         """Run a cell when those before it are over.
@@ -149,9 +163,13 @@ class Context:
 
     def _received(self, message: Dict[str, Any]) -> None:
         cell, process = self._running, self._process
+        event = message.get("event")
+        if event == "ready":
+            self._tell_ready(None)
+        elif event == "unsupported":
+            self._refusal = str(message.get("why"))
         if cell is None or process is None:
             return
-        event = message.get("event")
         if event == "ready":
             # What it wrote before says why it did not start, if it does not.
             process.feed.attach(cell.stream, cell.ignored)
@@ -160,14 +178,31 @@ class Context:
             if cell.stopping:
                 process.interrupt()
         elif event == "done":
+            cell.exit_code = _status(message)
             self._done(cell, process)
+        elif event == "ending":
+            self._ending(cell, message)
         elif event in _FROM_INTERPRETER:
             try:
                 cell.show(message)
             except FrameError:
                 process.kill()
 
-    def _done(self, cell: Cell, process: InterpreterProcess) -> None:
+    def _tell_ready(self, error: Optional[OpError]) -> None:
+        done, self._on_ready = self._on_ready, None
+        if done is not None:
+            done(error)
+
+    def _ending(self, cell: Cell, message: Dict[str, Any]) -> None:
+        """The driver is about to end, and says why; a status of its own is no failure."""
+        cell.exit_code = _status(message)
+        why = message.get("why")
+        if why is None:
+            cell.ends_context = True
+        else:
+            self._reason = str(why)
+
+    def _done(self, cell: Cell, process: KernelProcess) -> None:
         """The interpreter is through with it; what an interrupted one has started ends too."""
 
         def finish() -> None:
@@ -193,7 +228,7 @@ class Context:
                 "execution_count": self._count,
                 "timed_out": cell.timed_out,
                 "restarted": cell.state_lost,
-                "exit_code": None,
+                "exit_code": cell.exit_code,
             }
         )
 
@@ -218,18 +253,30 @@ class Context:
             self._state_lost = not reason and process.ready
         elif process.ready or reason or cell.stopping:
             cell.state_lost = True
-            if not cell.timed_out:
+            if not cell.timed_out and not cell.ends_context:
                 cell.show(_death(reason or process.how_it_ended()))
             self._finish(cell)
         else:
             cell.cancel_timer()
-            words = process.feed.last_words(_LAST_WORDS)
-            cell.stream.error(BROKEN, f"{process.how_it_ended()} as it started: {words}")
+            cell.stream.fail(self._why_not(process))
+        self._tell_ready(self._why_not(process))
         process.feed.close()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter()
         self._next()
+
+    def _why_not(self, process: KernelProcess) -> OpError:
+        """Why no cell could be run."""
+        if self._refusal:
+            return OpError(UNSUPPORTED, self._refusal)
+        words = process.feed.last_words(_LAST_WORDS)
+        return OpError(BROKEN, f"{process.how_it_ended()} as it started: {words}")
+
+
+def _status(message: Dict[str, Any]) -> Optional[int]:
+    code = message.get("exit_code")
+    return code if type(code) is int and 0 <= code <= 255 else None
 
 
 def _death(how: str) -> Dict[str, Any]:

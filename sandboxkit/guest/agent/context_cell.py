@@ -28,6 +28,8 @@ class Cell:
         stopping: whether it was, or is to be.
         timed_out: whether because of its timeout.
         state_lost: whether the context's variables were lost, before it or by it.
+        exit_code: its status, where the language has one.
+        ends_context: whether it has told its interpreter to end.
         timer: the timeout's, then the grace's.
     """
 
@@ -45,6 +47,8 @@ class Cell:
         self.stopping = False
         self.timed_out = False
         self.state_lost = False
+        self.exit_code: Optional[int] = None
+        self.ends_context = False
         self.timer: Optional[Timer] = None
 
     def cancel_timer(self) -> None:

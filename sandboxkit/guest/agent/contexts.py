@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import Dict
+from typing import Dict, Optional
 
-from . import arguments
+from . import arguments, kernels
 from .context import Context
 from .context_cell import Cell
-from .errors import NO_SUCH_CWD, NOT_FOUND, TOO_MANY, UNSUPPORTED, OpError
-from .interpreter_start import Place
+from .errors import NO_SUCH_CWD, NOT_FOUND, TOO_MANY, OpError
+from .kernel_start import Place
 from .process import LINGER
 from .server import Server
 from .spawn import directory
@@ -20,7 +19,7 @@ __all__ = ["install"]
 
 MAX_CONTEXTS = 256
 GRACE = 2.0
-LANGUAGES = ("python",)
+DEFAULT_LANGUAGE = "python"
 
 
 def install(server: Server) -> None:
@@ -60,11 +59,22 @@ class Contexts:
         context.submit(cell)
 
     def create(self, stream: Stream, args: Message) -> None:
-        """Make a context, its interpreter included."""
+        """Make a context; answered when its interpreter is ready, or cannot be."""
         context = self._make(os.urandom(8).hex(), _language(args), args)
-        context.start()
         self._contexts[context.id] = context
-        stream.result(context.info())
+
+        def answer(error: Optional[OpError]) -> None:
+            if error is None:
+                stream.result(context.info())
+            else:
+                self._contexts.pop(context.id, None)
+                stream.fail(error)
+
+        try:
+            context.when_ready(answer)
+        except (OpError, OSError) as error:
+            del self._contexts[context.id]
+            raise error from None
 
     def list(self, stream: Stream, _args: Message) -> None:
         """Tell of all of them."""
@@ -121,13 +131,8 @@ class Contexts:
         account = self._server.account(arguments.optional_text(args, "user"))
         with self._server.acting(account), directory(cwd):
             pass
-        own = config.python in ("", sys.executable)
-        env = dict(arguments.environment(args))
-        return Place(cwd, env, account, "" if own else config.python)
+        return Place(cwd, dict(arguments.environment(args)), account)
 
 
 def _language(args: Message) -> str:
-    language = arguments.text(args, "language", LANGUAGES[0])
-    if language not in LANGUAGES:
-        raise OpError(UNSUPPORTED, f"no such language: {language}")
-    return language
+    return kernels.canonical(arguments.text(args, "language", DEFAULT_LANGUAGE))

@@ -8,9 +8,10 @@ import pkgutil
 import sys
 from types import ModuleType
 
-__all__ = ["directory", "load", "refresh_random"]
+__all__ = ["directory", "hide_stand_ins", "load", "refresh_random", "warm"]
 
 _PACKAGE = "sandboxkit.guest.agent"
+_DRIVERS = _PACKAGE + ".drivers"
 _ENTRY = _PACKAGE + ".serve"
 _STAND_INS = ("sandboxkit", "sandboxkit.guest", "sandboxkit_local")
 
@@ -18,10 +19,19 @@ _STAND_INS = ("sandboxkit", "sandboxkit.guest", "sandboxkit_local")
 def load() -> ModuleType:
     """Import the agent with all its modules; returns the one that serves."""
     package = importlib.import_module(_PACKAGE)
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("__"):
-            importlib.import_module(f"{_PACKAGE}.{module.name}")
+    drivers = importlib.import_module(_DRIVERS)
+    for module in pkgutil.iter_modules(package.__path__, _PACKAGE + "."):
+        if not module.name.endswith("__"):
+            importlib.import_module(module.name)
+    for module in pkgutil.iter_modules(drivers.__path__):
+        if module.name not in drivers.OPTIONAL:
+            importlib.import_module(f"{_DRIVERS}.{module.name}")
     return importlib.import_module(_ENTRY)
+
+
+def warm() -> None:
+    """Make ready what code contexts need of the modules that the template has preloaded."""
+    importlib.import_module(_DRIVERS + ".python").warm()
 
 
 def directory() -> str:

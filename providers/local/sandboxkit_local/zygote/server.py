@@ -75,6 +75,7 @@ class Zygote:
     def _warm_up(self) -> None:
         for name in self._settings["preload"]:
             importlib.import_module(name)
+        agent.warm()
         with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
             last = file.read()
         self._shared = guest.Shared(

@@ -1,7 +1,7 @@
 """The program of one Python context: runs cells that the agent sends, one after another.
 
 Either forked from the agent (`run`) or started by any Python 3.8 or later, of which it needs
-nothing but the standard library: ``python interpreter.py FD``, FD being a connected socket.
+nothing but the standard library: ``python python.py FD``, FD being a connected socket.
 Standard output and error are what they are for every process, so that threads and children share
 them; the socket carries requests one way, and what cells show and raise, and ``done``, the other.
 """
@@ -10,30 +10,44 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import importlib
+import importlib.util
 import os
 import sys
 import traceback
 from types import ModuleType
-from typing import Any, Dict, Iterator, List, NoReturn, Optional
+from typing import Any, Dict, Iterator, NoReturn, Optional
 
 if not __package__:  # started as a program: be a package without making our directory importable
-    __package__ = "_sandboxkit_interpreter"
+    __package__ = "_sandboxkit_drivers"
     _package = ModuleType(__package__)
     _package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
     sys.modules[__package__] = _package
     if sys.path[:1] == _package.__path__:
         del sys.path[0]
 
-from .cell import CellRunner
 from .cell_error import describe
-from .cell_result import mime_bundle, result_events
-from .interpreter_channel import Channel
-from .interpreter_interrupts import Interrupts
-from .interpreter_streams import Streams, no_input
+from .channel import Channel
+from .imports import on_import
+from .interrupts import Interrupts
+from .plain_shell import PlainShell
+from .publisher import Publisher
+from .streams import Streams
 
-__all__ = ["run"]
+__all__ = ["PLAIN", "run", "warm"]
 
-Event = Dict[str, Any]
+PLAIN = "SANDBOXKIT_PLAIN"
+"""A variable that, set to anything, keeps a context from using IPython."""
+
+_warmed: Dict[str, Any] = {}
+
+
+def warm() -> None:
+    """Have a shell of IPython ready before contexts are forked, if that is imported already."""
+    if "IPython" in sys.modules and "shell" not in _warmed:
+        shell = _warmed["shell"] = _ipython_shell().build()
+        if "matplotlib" in sys.modules:
+            shell.enable_figures()
 
 
 def run(fd: int) -> NoReturn:
@@ -47,13 +61,12 @@ class Interpreter:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._pid = os.getpid()
-        self._results = 0
         self._agents_main = sys.modules.get("__main__")  # kept, or its objects would be finalised
-        self._runner = CellRunner(_new_main().__dict__)
         self._streams = Streams()
         self._interrupts = Interrupts()
-        builtins.input = no_input
+        self._publisher = Publisher(channel, self._streams, self._interrupts)
+        self._shell = _shell(self._publisher)
+        on_import("matplotlib", self._shell.enable_figures)
         os.register_at_fork(after_in_child=channel.close)
 
     def serve(self) -> None:
@@ -61,48 +74,62 @@ class Interpreter:
         with contextlib.suppress(OSError):  # the agent is gone
             self._channel.send({"event": "ready"})
             for request in iter(self._channel.receive, None):
-                for event in self._run(request):
-                    self._channel.send(event)
+                raised = self._run(request)
+                if raised is not None:
+                    self._channel.send(raised)
                 self._channel.send({"event": "done"})
 
-    def _run(self, request: Dict[str, Any]) -> List[Event]:
-        """Run a cell; what there is to say at its end, sent when no interrupt can cut it short."""
+    def _run(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        """Run a cell; what it raised is sent when no interrupt can cut it short any more."""
         self._streams.reopen()
-        events: List[Event] = []
+        self._shell.raised = None
         error: Optional[BaseException] = None
         try:
             with _environment(request["env"]):
                 try:
                     self._interrupts.arm()
-                    self._channel.send({"event": "begun"})  # from now on it can be interrupted
-                    events = self._evaluate(request["code"], request["number"])
+                    self._publisher.send({"event": "begun"})  # from now on it can be interrupted
+                    error = self._shell.run(request["code"], request["number"])
                 finally:
                     self._streams.flush()
                     self._interrupts.disarm()
         except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
             self._interrupts.disarm()
             error = raised
-        if os.getpid() != self._pid:
+        if self._publisher.in_child:
             _end_forked_child(error)
-        return events if error is None else [describe(error)]
-
-    def _evaluate(self, source: str, number: int) -> List[Event]:
-        value = self._runner.run(source, number)
-        if value is None or os.getpid() != self._pid:
-            return []
-        builtins._ = value  # type: ignore[attr-defined]
-        self._results += 1
-        return list(result_events(mime_bundle(value), True, self._results))
+        event: Optional[Dict[str, Any]] = self._shell.raised
+        return describe(error) if event is None and error is not None else event
 
 
-def _new_main() -> ModuleType:
-    """A `__main__` for the cells, so that what they define can be pickled."""
-    main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = builtins
+def _shell(publisher: Publisher) -> Any:
+    """IPython's, where the template has it, else ours; with a new `__main__`."""
+    shell = _warmed.get("shell")
+    if os.environ.get(PLAIN):
+        shell = None
+    elif shell is None and importlib.util.find_spec("IPython") is not None:
+        shell = _ipython_shell().build()
+    if shell is None:
+        main = new_main()
+        shell = PlainShell(main.__dict__, publisher)
+    else:
+        shell.publisher = publisher
+        main = shell.user_module
     sys.modules["__main__"] = main
     sys.argv = [""]
     if sys.path[:1] != [""]:
         sys.path.insert(0, "")
+    return shell
+
+
+def _ipython_shell() -> ModuleType:
+    return importlib.import_module(f"{__package__}.ipython_shell")
+
+
+def new_main() -> ModuleType:
+    """A `__main__` for the cells, so that what they define can be pickled."""
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = builtins
     return main
 
 

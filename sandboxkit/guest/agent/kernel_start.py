@@ -1,4 +1,4 @@
-"""Starts an interpreter: forked from the agent, or by exec of another Python."""
+"""Starts a driver: forked from the agent, or a program of the sandbox."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import signal
 import socket
 import sys
 import time
-from typing import Dict, NamedTuple, NoReturn, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, NoReturn, Optional, Tuple
 
-from . import interpreter
 from .accounts import Account
+from .kernels import FD, Kernel
 from .mark import marking
 from .pipes import make_pipe
 from .server import Server
@@ -27,23 +27,21 @@ _BROKEN_STATUS = 70
 
 
 class Place(NamedTuple):
-    """Where an interpreter runs.
+    """Where a driver runs.
 
     Attributes:
         cwd: absolute.
         env: what was asked for beyond the sandbox's variables.
         account: who runs it.
-        python: the program, or empty to fork from the agent.
     """
 
     cwd: str
     env: Dict[str, str]
     account: Account
-    python: str
 
 
 class Started(NamedTuple):
-    """What is known of an interpreter as it is made.
+    """What is known of a driver as it is made.
 
     Attributes:
         mark: of its tree; ``None`` if it has none.
@@ -57,7 +55,7 @@ class Started(NamedTuple):
     output: Tuple[int, int]
 
 
-def start(server: Server, place: Place) -> Started:
+def start(server: Server, kernel: Kernel, place: Place) -> Started:
     """Start one in a session of its own. It is a child: see `Server.on_exit`.
 
     Raises:
@@ -77,30 +75,37 @@ def start(server: Server, place: Place) -> Started:
         theirs.callback(far_end.close)
         nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         theirs.callback(os.close, nothing)
-        fds = {0: nothing, 1: pipes[0][1], 2: pipes[1][1], 3: far_end.fileno()}
+        fds = {0: nothing, 1: pipes[0][1], 2: pipes[1][1], FD: far_end.fileno()}
         with marking() as mark:
-            if place.python:
-                argv = [place.python, os.path.abspath(interpreter.__file__), "3"]
-                pid = spawn(server, Command(argv, place.cwd, env, place.account), fds)
+            if kernel.entry is None:
+                pid = spawn(server, Command([*kernel.argv], place.cwd, env, place.account), fds)
             else:
-                pid = _fork(server, place, env, fds)
+                pid = _fork(server, kernel.entry, place, env, fds)
         ours.pop_all()
     return Started(pid, mark, channel, (pipes[0][0], pipes[1][0]))
 
 
-def _fork(server: Server, place: Place, env: Dict[str, str], fds: Dict[int, int]) -> int:
+def _fork(
+    server: Server,
+    entry: Callable[[int], NoReturn],
+    place: Place,
+    env: Dict[str, str],
+    fds: Dict[int, int],
+) -> int:
     agent = os.getpid()
     with raised_oom_score(), server.acting(place.account, real=True), directory(place.cwd):
         pid = os.fork()
         if not pid:
             try:
-                _become_interpreter(agent, env, fds)
+                _become_driver(agent, entry, env, fds)
             finally:
                 os._exit(_BROKEN_STATUS)
     return pid
 
 
-def _become_interpreter(agent: int, env: Dict[str, str], fds: Dict[int, int]) -> NoReturn:
+def _become_driver(
+    agent: int, entry: Callable[[int], NoReturn], env: Dict[str, str], fds: Dict[int, int]
+) -> NoReturn:
     """The rest of the forked child's life. Memory score, user and directory are set already."""
     # The agent's objects stay alive, or their ends would close descriptors that are others' now.
     gc.freeze()
@@ -117,7 +122,7 @@ def _become_interpreter(agent: int, env: Dict[str, str], fds: Dict[int, int]) ->
     os.environb.update({encode(name): encode(value) for name, value in env.items()})
     time.tzset()
     _reseed()
-    interpreter.run(3)
+    entry(FD)
 
 
 def _reset_signals() -> None:
@@ -153,7 +158,7 @@ def _take_descriptors(fds: Dict[int, int]) -> None:
 
 def _copy_above(fd: int) -> int:
     copy = os.dup(fd)
-    while copy <= 3:
+    while copy <= FD:
         copy = os.dup(fd)
     return copy
 

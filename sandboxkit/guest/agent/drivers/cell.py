@@ -37,6 +37,8 @@ class CellRunner:
     def run(self, source: str, number: int) -> Any:
         """Run a cell and return the value of its last expression, or ``None``.
 
+        A semicolon after it silences it, as in IPython.
+
         Raises:
             BaseException: whatever compiling or running the cell raises.
         """
@@ -56,12 +58,23 @@ class CellRunner:
         self._flags |= body.co_flags & FUTURES
         if not isinstance(last, ast.Expr):
             return body, None
+        if _is_silenced(last, source):
+            rest = ast.Module([last], [])
+            return body, compile(rest, filename, "exec", self._flags, dont_inherit=True)
         expression = ast.Expression(last.value)
         return body, compile(expression, filename, "eval", self._flags, dont_inherit=True)
 
     def _evaluate(self, code: CodeType) -> Any:
         value = eval(code, self.namespace)
         return self._awaiter.run(value) if code.co_flags & CO_COROUTINE else value
+
+
+def _is_silenced(last: ast.Expr, source: str) -> bool:
+    """Whether a semicolon follows the last expression."""
+    if last.end_lineno is None or last.end_col_offset is None:
+        return False
+    line = source.split("\n")[last.end_lineno - 1].encode("utf-8", "surrogatepass")
+    return line[last.end_col_offset :].lstrip(b" \t)").startswith(b";")
 
 
 def _remember(source: str, filename: str) -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any, Dict, Iterator, List
 
-__all__ = ["mime_bundle", "result_events"]
+__all__ = ["encoded", "mime_bundle", "result_events"]
 
 PART = 65_536
 """Characters of content in one event. JSON makes at most twelve bytes of one."""
@@ -22,33 +22,63 @@ METHODS = {
     "_repr_json_": "application/json",
     "_repr_javascript_": "application/javascript",
 }
+_BINARY = (bytes, bytearray, str)
+_TYPES = {
+    "image/png": _BINARY,
+    "image/jpeg": _BINARY,
+    "application/pdf": _BINARY,
+    "application/json": (dict, list),
+}
 
 
 def mime_bundle(value: Any) -> Dict[str, Any]:
-    """Every form a value offers, ``text/plain`` always. Binary forms become base64.
+    """Every form a value offers, ``text/plain`` always.
 
-    A rich form that fails or cannot be sent is left out.
+    A rich form that fails or cannot be sent is left out. A value that displays itself
+    (``_ipython_display_``) has none.
 
     Raises:
         BaseException: whatever the value's ``__repr__`` raises.
     """
-    bundle = {"text/plain": repr(value)}
     if not isinstance(value, type):
-        for mime, content in _offered(value).items():
-            encoded = _encodable(content)
-            if encoded is not None:
-                bundle[str(mime)] = encoded
+        if _shows_itself(value):
+            return {}
+        bundle = encoded(_offered(value))
+    else:
+        bundle = {}
+    if "text/plain" not in bundle:
+        bundle["text/plain"] = repr(value)
     return bundle
 
 
-def _offered(value: Any) -> Dict[Any, Any]:
-    offered = {mime: _call(value, name) for name, mime in METHODS.items()}
+def _shows_itself(value: Any) -> bool:
+    method = getattr(type(value), "_ipython_display_", None)
+    if method is None:
+        return False
+    try:
+        method(value)
+    except Exception:  # noqa: BLE001 - the user's method may raise anything; other forms are left
+        return False
+    return True
+
+
+def _offered(value: Any) -> Dict[str, Any]:
     several = _call(value, "_repr_mimebundle_")
     if isinstance(several, tuple):  # the second half is metadata
         several = several[0] if several else None
-    if isinstance(several, dict):
-        offered.update(several)
+    offered = {str(mime): item for mime, item in several.items()} if _is_dict(several) else {}
+    for name, mime in METHODS.items():
+        if mime not in offered:
+            content = _call(value, name)
+            if isinstance(content, tuple):
+                content = content[0] if content else None
+            if isinstance(content, _TYPES.get(mime, str)):
+                offered[mime] = content
     return offered
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _call(value: Any, name: str) -> Any:
@@ -62,11 +92,17 @@ def _call(value: Any, name: str) -> Any:
         return None
 
 
+def encoded(bundle: Dict[Any, Any]) -> Dict[str, Any]:
+    """A bundle as it can be sent: bytes become base64, and what JSON cannot hold is left out."""
+    sendable = {str(mime): _encodable(content) for mime, content in bundle.items()}
+    return {mime: content for mime, content in sendable.items() if content is not None}
+
+
 def _encodable(content: Any) -> Any:
-    if isinstance(content, tuple):
-        content = content[0] if content else None
     if isinstance(content, (bytes, bytearray)):
         return base64.b64encode(content).decode("ascii")
+    if isinstance(content, str):
+        return content
     try:
         json.dumps(content, allow_nan=False)
     except (TypeError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The agent's hold on one interpreter: its messages, its tree, its end."""
+"""The agent's hold on one driver: its messages, its tree, its end."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import os
 import signal
 from typing import Any, Callable, Dict, Optional
 
-from .interpreter_feed import Feed
-from .interpreter_start import Place, start
+from .kernel_feed import Feed
+from .kernel_start import Place, start
+from .kernels import Kernel
 from .proctree import Moment, Tree, TreeSince
 from .server import Server
 from .tree import TreeKill
 
-__all__ = ["InterpreterProcess"]
+__all__ = ["KernelProcess"]
 
 
-class InterpreterProcess:
-    """A running interpreter. When it ends, for whatever reason, its whole tree is ended too.
+class KernelProcess:
+    """A running driver. When it ends, for whatever reason, its whole tree is ended too.
 
     Args:
         server: of the agent.
+        kernel: what to start.
         place: where it runs.
         on_message: called with each of its messages.
         on_end: called when nothing of it is left and all it wrote was passed on.
@@ -38,13 +40,15 @@ class InterpreterProcess:
     def __init__(
         self,
         server: Server,
+        kernel: Kernel,
         place: Place,
         on_message: Callable[[Dict[str, Any]], None],
         on_end: Callable[[], None],
     ) -> None:
-        started = start(server, place)
+        started = start(server, kernel, place)
         self.ready = False
         self._pid = started.pid
+        self._takes_interrupts = kernel.takes_interrupts
         self._loop = server.loop
         self._acting = server.acting(place.account)
         self._on_message = on_message
@@ -71,6 +75,8 @@ class InterpreterProcess:
         # Those of its group that are another user's by now are left alone.
         with contextlib.suppress(OSError), self._acting:
             os.killpg(self._pid, signal.SIGINT)
+        if self._takes_interrupts:
+            self.feed.send({"do": "interrupt"})
 
     def kill(self) -> None:
         """End its whole tree at once. Idempotent."""

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 
 from .cell import PREFIX
 
-__all__ = ["describe"]
+__all__ = ["TRACEBACK_LIMIT", "VALUE_LIMIT", "describe", "printable", "shorten"]
 
 VALUE_LIMIT = 32_768
 TRACEBACK_LIMIT = 49_152
@@ -24,7 +24,7 @@ def describe(error: BaseException) -> Dict[str, Any]:
     return {
         "event": "raised",
         "name": type(error).__name__,
-        "value": shorten(_text(error), VALUE_LIMIT),
+        "value": shorten(printable(error), VALUE_LIMIT),
         "traceback": shorten(_traceback(error), TRACEBACK_LIMIT),
     }
 
@@ -67,7 +67,8 @@ def _filename(trace: TracebackType) -> str:
     return trace.tb_frame.f_code.co_filename
 
 
-def _text(error: BaseException) -> str:
+def printable(error: BaseException) -> str:
+    """The message of an exception, whatever its ``__str__`` does."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - it is the user's __str__ and may raise anything
@@ -79,5 +80,5 @@ def _traceback(error: BaseException) -> str:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
     except BaseException:  # noqa: BLE001 - calls the user's __str__, __cause__ and __notes__
         lines = traceback.format_tb(error.__traceback__)
-        lines.append(f"{type(error).__name__}: {_text(error)}\n")
+        lines.append(f"{type(error).__name__}: {printable(error)}\n")
     return "".join(lines)

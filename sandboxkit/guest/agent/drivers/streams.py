@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Dict, NoReturn, TextIO
+from typing import Dict, TextIO
 
-__all__ = ["Streams", "no_input"]
+__all__ = ["Streams"]
 
 # Names of files that are not UTF-8 can be printed; standard error never fails.
 WRITERS = {"stdout": (1, "surrogateescape"), "stderr": (2, "backslashreplace")}
@@ -19,7 +19,7 @@ class Streams:
         self._ours: Dict[str, TextIO] = {}
         sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
         self.reopen()
-        os.register_at_fork(before=self._flush_ours)
+        os.register_at_fork(before=self.flush_ours)
 
     def reopen(self) -> None:
         """Make those anew that are not there yet or that a cell has closed."""
@@ -39,7 +39,7 @@ class Streams:
         Raises:
             Exception: whatever a stream that a cell has put in place raises.
         """
-        self._flush_ours()
+        self.flush_ours()
         for stream in (sys.stdout, sys.stderr):
             if not getattr(stream, "closed", True):  # whatever a cell has put there
                 stream.flush()
@@ -47,17 +47,9 @@ class Streams:
         if ctypes is not None:  # who prints from C without it is so rare that it may be late
             ctypes.pythonapi.fflush(None)
 
-    def _flush_ours(self) -> None:
+    def flush_ours(self) -> None:
+        """Write out what Python has printed to our own streams."""
         # Before a fork too: what it finds in a buffer, parent and child would both write.
         for stream in self._ours.values():
             if not stream.closed:
                 stream.flush()
-
-
-def no_input(prompt: object = "") -> NoReturn:
-    """Stands in for `input`.
-
-    Raises:
-        EOFError: always.
-    """
-    raise EOFError("input() cannot work here: a cell has no standard input")

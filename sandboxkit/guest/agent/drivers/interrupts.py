@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import signal
-from typing import Any
+from typing import Any, Iterator, List
 
 __all__ = ["Interrupts"]
 
@@ -14,6 +16,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._handler: Any = signal.default_int_handler
         self._armed = False
+        self._main = _thread.get_ident()
         signal.signal(signal.SIGINT, _nothing)
 
     def arm(self) -> None:
@@ -32,6 +35,25 @@ class Interrupts:
             # It is None where something other than Python has set it.
             self._handler = signal.default_int_handler if handler is None else handler
             self._armed = False
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let an interrupt that comes within the ``with`` block come after it.
+
+        Raises:
+            KeyboardInterrupt: one came, and the cell has not chosen otherwise.
+        """
+        if not self._armed or _thread.get_ident() != self._main:
+            yield  # only the main thread is ever interrupted
+            return
+        late: List[int] = []
+        handler = signal.signal(signal.SIGINT, lambda number, _frame: late.append(number))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler if handler is None else handler)
+            if late:
+                signal.raise_signal(signal.SIGINT)
 
 
 def _nothing(_signum: int, _frame: Any) -> None:

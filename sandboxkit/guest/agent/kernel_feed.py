@@ -6,7 +6,7 @@ import socket
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import frames
-from .interpreter_channel import HEADER, encode
+from .drivers.channel import HEADER, encode
 from .loop import READABLE, WRITABLE, Loop
 from .pipes import Output
 from .stream import Stream

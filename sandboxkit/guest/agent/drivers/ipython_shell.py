@@ -1,0 +1,148 @@
+"""Runs cells in IPython's `InteractiveShell`, where the template has it.
+
+What it would write to its user's home (history, profile) it does not, and it reads none either: a
+context is the same whoever's it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, List, NoReturn, Optional
+
+import IPython
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import StdinNotImplementedError
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.profiledir import ProfileDir
+from traitlets.config import Config
+
+from .cell import Awaiter
+from .cell_error import TRACEBACK_LIMIT, VALUE_LIMIT, printable, shorten
+from .extras import with_extras
+from .mime import encoded
+
+__all__ = ["Shell", "build"]
+
+_NO_COLOURS = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
+_INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def build() -> Shell:
+    """The shell of this process; to be given a publisher before its first cell."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.colors = _NO_COLOURS
+    config.InteractiveShell.autocall = 0
+    shell: Shell = Shell.instance(config=config, ipython_dir="", profile_dir=ProfileDir())
+    return shell
+
+
+class _Formatter(DisplayFormatter):
+    """All forms of a value, those for programs among them."""
+
+    def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
+        bundle, metadata = super().format(obj, include=include, exclude=exclude)
+        return (with_extras(obj, bundle) if bundle else bundle), metadata
+
+
+class _Hook(DisplayHook):
+    """Shows the value of a cell's last expression."""
+
+    def start_displayhook(self) -> None:
+        """Nothing is printed around it."""
+
+    def write_output_prompt(self) -> None:
+        """Nor before it."""
+
+    def write_format_data(self, format_dict: Dict[str, Any], md_dict: Any = None) -> None:
+        self.shell.publisher.show(encoded(format_dict), main=True)
+
+    def finish_displayhook(self) -> None:
+        """Nor after it."""
+
+
+class _DisplayPublisher(DisplayPublisher):
+    """Shows what cells display."""
+
+    def publish(self, data: Dict[str, Any], metadata: Any = None, **_others: Any) -> None:
+        self.shell.publisher.show(encoded(data))
+
+    def clear_output(self, wait: bool = False) -> None:
+        """What was sent cannot be taken back."""
+
+
+class Shell(InteractiveShell):
+    """IPython without a terminal.
+
+    Attributes:
+        publisher: where results go.
+        raised: what a cell has raised, as the event that says so.
+    """
+
+    publisher: Any = None
+    raised: Optional[Dict[str, Any]] = None
+    displayhook_class = _Hook
+    display_pub_class = _DisplayPublisher
+    # A child's output goes where ours goes, its two streams apart, and not through a terminal.
+    system = InteractiveShell.system_raw
+
+    def init_display_formatter(self) -> None:
+        """Use ours."""
+        self.display_formatter = _Formatter(parent=self)
+        self.configurables.append(self.display_formatter)
+
+    def init_user_ns(self) -> None:
+        """Leave out IPython's own `exit`: Python's raises `SystemExit`, which is what is told."""
+        super().init_user_ns()
+        for name in ("exit", "quit"):
+            self.user_ns.pop(name, None)
+            self.user_ns_hidden.pop(name, None)
+
+    def enable_figures(self) -> None:
+        """Have figures shown in cells, unless the environment says otherwise."""
+        matplotlib = sys.modules["matplotlib"]
+        if not os.environ.get("MPLBACKEND"):
+            matplotlib.rcParams["backend"] = _INLINE
+            if "matplotlib.pyplot" in sys.modules:
+                # It notices that there is a shell as it is imported.
+                __import__("matplotlib_inline.backend_inline")
+
+    def run(self, source: str, number: int) -> Optional[BaseException]:
+        """Run a cell; what it raised is returned, and described by `raised`."""
+        self.loop_runner = self._awaiter.run
+        self.execution_count = number
+        outcome = self.run_cell(source, store_history=True)
+        error: Optional[BaseException] = outcome.error_before_exec or outcome.error_in_exec
+        return error
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: List[str]) -> None:
+        if self.publisher.in_child:
+            super()._showtraceback(etype, evalue, stb)
+            return
+        self.raised = {
+            "event": "raised",
+            "name": str(etype.__name__),
+            "value": shorten(printable(evalue), VALUE_LIMIT),
+            "traceback": shorten("\n".join(stb), TRACEBACK_LIMIT),
+        }
+
+    def raw_input(self, prompt: object = "") -> NoReturn:
+        """Stands in for `input`.
+
+        Raises:
+            StdinNotImplementedError: always.
+        """
+        raise StdinNotImplementedError(
+            "raw_input was called, but this frontend does not support input requests."
+        )
+
+    def init_builtins(self) -> None:
+        """Have `input` fail at once, while cells run."""
+        super().init_builtins()
+        self.builtin_trap.auto_builtins["input"] = self.raw_input
+
+    _awaiter = Awaiter()
