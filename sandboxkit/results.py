@@ -17,8 +17,8 @@ from .errors import CodeFailedError, InvalidRequestError, UnsupportedError
 
 __all__ = ["CodeError", "Execution", "Logs", "OutputText", "Result"]
 
-DATA = "e2b/data"
-CHART = "e2b/chart"
+DATA = "application/vnd.sandboxkit.data+json"
+CHART = "application/vnd.sandboxkit.chart+json"
 
 FORMATS = {
     "text": "text/plain",

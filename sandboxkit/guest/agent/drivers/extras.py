@@ -1,7 +1,7 @@
 """What values mean beside how they look: the forms that programs read.
 
-Lists and dicts are JSON, data frames are columns (``e2b/data``), figures are charts
-(``e2b/chart``, where the template has the package ``e2b_charts``).
+Lists and dicts are JSON, data frames are columns, and figures are charts where the template has
+the package ``e2b_charts``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Dict
 __all__ = ["CHART", "DATA", "JSON", "is_a", "with_extras"]
 
 JSON = "application/json"
-DATA = "e2b/data"
-CHART = "e2b/chart"
+DATA = "application/vnd.sandboxkit.data+json"
+CHART = "application/vnd.sandboxkit.chart+json"
 
 
 def with_extras(value: Any, bundle: Dict[str, Any]) -> Dict[str, Any]:
