@@ -24,9 +24,9 @@ def test_everything_in_order(sandbox: Sandbox) -> None:
     code = "import sys\nprint('é')\ndisplay({'a': 1})\nprint('err', file=sys.stderr)\n1/0"
     seen = list(sandbox.stream_code(code))
     texts = [(item.stream, item.text) for item in seen if isinstance(item, OutputText)]
-    assert texts == [("stdout", "é\n"), ("stderr", "err\n")]
-    assert [type(item) for item in seen[:2]] == [OutputText, Result]
+    assert sorted(texts) == [("stderr", "err\n"), ("stdout", "é\n")]
     (shown,) = [item for item in seen if isinstance(item, Result)]
+    assert seen.index(OutputText("stdout", "é\n")) < seen.index(shown)
     assert (shown.json, shown.is_main_result) == ({"a": 1}, False)
     (error,) = [item for item in seen if isinstance(item, CodeError)]
     last = seen[-1]
