@@ -6,9 +6,11 @@ import builtins
 from collections.abc import Callable, Mapping
 
 from .models import ContextInfo
-from .provider import ContextRequest, CreateContextRequest, Provider, SandboxRequest
+from .provider import ContextRequest, CreateContextRequest, Provider, RunCodeRequest, SandboxRequest
+from .requests import environment, positive_timeout
+from .units import Duration
 
-__all__ = ["AsyncContexts"]
+__all__ = ["AsyncContexts", "cell_request", "context_id"]
 
 
 class AsyncContexts:
@@ -73,3 +75,27 @@ class AsyncContexts:
 def context_id(context: str | ContextInfo) -> str:
     """The id of a context given either way."""
     return context if isinstance(context, str) else context.id
+
+
+def cell_request(
+    sandbox_id: str,
+    op: str,
+    code: str,
+    language: str,
+    context: str | ContextInfo | None,
+    env: Mapping[str, str] | None,
+    timeout: Duration | None,
+) -> RunCodeRequest:
+    """The request to run a cell, checked.
+
+    Raises:
+        InvalidRequestError: an argument is wrong.
+    """
+    return RunCodeRequest(
+        sandbox_id=sandbox_id,
+        code=code,
+        language=language,
+        context=None if context is None else context_id(context),
+        env=environment(env or {}, op),
+        timeout=positive_timeout(timeout, op),
+    )

@@ -13,7 +13,7 @@ from typing import Any, Literal, Never, Self
 from . import creation, gate
 from .capabilities import Capabilities
 from .cells import ErrorCallback, ResultCallback, run_cell, stream_cell
-from .contexts import AsyncContexts, context_id
+from .contexts import AsyncContexts, cell_request
 from .errors import (
     SandboxError,
     SandboxNotFoundError,
@@ -49,7 +49,6 @@ from .provider import (
     PortURL,
     Provider,
     ResumeRequest,
-    RunCodeRequest,
     SandboxRequest,
     SnapshotRequest,
     StartRequest,
@@ -57,9 +56,7 @@ from .provider import (
 from .requests import (
     check_callbacks,
     check_kind,
-    environment,
     fork_request,
-    positive_timeout,
     run_request,
     seconds_of,
     session_labels,
@@ -645,7 +642,7 @@ class AsyncSandbox:
         """
         with self._located("run_code"):
             check_callbacks("run_code", on_stdout, on_stderr, on_result, on_error)
-            request = self._cell_request("run_code", code, language, context, env, timeout)
+            request = cell_request(self.id, "run_code", code, language, context, env, timeout)
             provider = self._use("run_code", "code")
             execution = await run_cell(
                 provider.run_code,
@@ -668,44 +665,15 @@ class AsyncSandbox:
     ) -> AsyncIterator[OutputText | Result | CodeError | Execution]:
         """Run a cell of code and yield what it does as it does it, its `Execution` last.
 
-        Leaving the loop early interrupts the cell; its context stays.
-
-        Args:
-            code: what to run; the value of its last expression is the main result.
-            language: such as ``python``.
-            context: where; the language's default context if ``None``.
-            env: set for this cell alone.
-            timeout: after which it is interrupted, and if need be killed; ``None`` is never.
-
-        Raises:
-            CodeTimeoutError: the timeout ended it; says whether its variables are kept.
-            UnsupportedError: the sandbox cannot run this language.
-            ExecLostError: its end cannot be known any more.
+        Leaving the loop early interrupts the cell; its context stays. Arguments and errors are
+        those of `run_code`.
         """
         with self._located("stream_code"):
-            request = self._cell_request("stream_code", code, language, context, env, timeout)
+            request = cell_request(self.id, "stream_code", code, language, context, env, timeout)
             provider = self._use("stream_code", "code")
             async with aclosing(stream_cell(provider.run_code, request)) as events:
                 async for event in events:
                     yield event
-
-    def _cell_request(
-        self,
-        op: str,
-        code: str,
-        language: str,
-        context: str | ContextInfo | None,
-        env: Mapping[str, str] | None,
-        timeout: Duration | None,
-    ) -> RunCodeRequest:
-        return RunCodeRequest(
-            sandbox_id=self.id,
-            code=code,
-            language=language,
-            context=None if context is None else context_id(context),
-            env=environment(env or {}, op),
-            timeout=positive_timeout(timeout, op),
-        )
 
     # -- ports --------------------------------------------------------------------------------
 
