@@ -18,9 +18,8 @@ CORE = ROOT / "sandboxkit"
 
 # Each row may import the rows above it and what stands in its own row.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "notebook", "threads", "units"),
+    ("errors", "forking", "notebook", "threads", "units"),
     ("results",),
-    ("errors", "forking", "threads", "units"),
     ("capabilities", "models", "mounts", "spec"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
