@@ -663,15 +663,11 @@ class AsyncSandbox:
         env: Mapping[str, str] | None = None,
         timeout: Duration | None = None,
     ) -> AsyncIterator[OutputText | Result | CodeError | Execution]:
-        """Run a cell of code and yield what it does as it does it, its `Execution` last.
-
-        Leaving the loop early interrupts the cell; its context stays. Arguments and errors are
-        those of `run_code`.
-        """
+        """As `run_code`, but yield what happens, the `Execution` last; to leave is to interrupt."""
         with self._located("stream_code"):
             request = cell_request(self.id, "stream_code", code, language, context, env, timeout)
-            provider = self._use("stream_code", "code")
-            async with aclosing(stream_cell(provider.run_code, request)) as events:
+            run = self._use("stream_code", "code").run_code
+            async with aclosing(stream_cell(run, request)) as events:
                 async for event in events:
                     yield event
 
