@@ -48,7 +48,7 @@ class Census:
         return cls(
             processes,
             frozenset(_namespaces(pid for pid, _, _ in processes)),
-            frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
+            frozenset(_mounts()),
             frozenset(_cgroups(f"sandboxkit-{digest}")),
             frozenset(str(path) for path in state.rglob("*")) if state is not None else frozenset(),
         )
@@ -60,6 +60,13 @@ class Census:
             for field in fields(self)
         }
         return {kind: found for kind, found in new.items() if found}
+
+
+def _mounts() -> Iterator[str]:
+    """Our mount table, without what a container engine mounts for whomever it serves."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if not line.split()[4].startswith(("/var/lib/docker/", "/run/docker/")):
+            yield line
 
 
 def _processes(digest: str) -> Iterator[tuple[int, int, str]]:

@@ -62,7 +62,9 @@ def environment(root: Path, user: pwd.struct_passwd) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": f"{root}:{root / 'providers/local'}:{root / 'packages'}",
+        "PYTHONPATH": ":".join(
+            str(path) for path in (root, *(root / "providers").iterdir(), root / "packages")
+        ),
     }
 
 
