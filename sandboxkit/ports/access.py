@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import h11
@@ -64,6 +65,7 @@ class Access:
         # Not the token: browsers send cookies to every port of a host.
         self._cookie = secrets.token_urlsafe(32)
         self._name = COOKIE_PREFIX + str(port).encode()
+        self._mark = self._name + b"-entered"
         self._hosts = {f"{host}:{port}".encode() for host in ("127.0.0.1", "localhost")}
 
     def url(self, scheme: str) -> PortURL:
@@ -94,21 +96,44 @@ class Access:
             _check_origin(request, hosts[0].lower(), certain=way == "cookie")
         return way
 
-    def set_cookie(self) -> tuple[bytes, bytes]:
-        """The header that lets a browser come back without the token."""
-        cookie = b"%s=%s; HttpOnly; SameSite=Lax; Path=/" % (self._name, self._cookie.encode())
-        return b"Set-Cookie", cookie
+    def is_entering(self, request: h11.Request, way: Way) -> bool:
+        """Whether a browser may be about to show a page under an address with the token in it.
+
+        Such a page may not fetch from its own server, and no header tells whether it is one. So
+        each visit is redirected to the address without the token, and a mark tells which one is
+        the redirect's.
+        """
+        return (
+            way != "token"
+            and request.method == b"GET"
+            and is_navigation(request)
+            and not self.is_marked(request)
+        )
+
+    def is_marked(self, request: h11.Request) -> bool:
+        """Whether the browser has just been redirected to this very target."""
+        mark = (self._mark, _digest(request.target))
+        return mark in _cookies(request.headers)
+
+    def entry(self, request: h11.Request) -> list[tuple[bytes, bytes]]:
+        """The headers that let a browser come back without the token, and mark it."""
+        return [
+            _set_cookie(self._name, self._cookie.encode()),
+            _set_cookie(self._mark, _digest(request.target), b"; Max-Age=10"),
+        ]
+
+    def unmark(self) -> tuple[bytes, bytes]:
+        """The header that takes the mark away."""
+        return _set_cookie(self._mark, b"", b"; Max-Age=0")
 
     def _way(self, headers: Headers) -> Way | None:
         found = list(headers)
         tokens = values(found, TOKEN_HEADER.lower().encode())
         if any(_equal(token, self._token) for token in tokens):
             return "token"
-        for header in values(found, b"cookie"):
-            for part in header.split(b";"):
-                name, _, value = part.strip().partition(b"=")
-                if name == self._name and _equal(value, self._cookie):
-                    return "cookie"
+        for name, value in _cookies(found):
+            if name == self._name and _equal(value, self._cookie):
+                return "cookie"
         for header in values(found, b"authorization"):
             if _equal(_password(header)[1], self._token):
                 return "basic"
@@ -155,6 +180,21 @@ def _password(authorization: bytes) -> tuple[bytes, bytes]:
     except binascii.Error:
         return b"", b""
     return user, password
+
+
+def _cookies(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
+    for header in values(headers, b"cookie"):
+        for part in header.split(b";"):
+            name, _, value = part.strip().partition(b"=")
+            yield name, value
+
+
+def _digest(target: bytes) -> bytes:
+    return hashlib.sha256(target).hexdigest()[:16].encode()
+
+
+def _set_cookie(name: bytes, value: bytes, more: bytes = b"") -> tuple[bytes, bytes]:
+    return b"Set-Cookie", b"%s=%s; HttpOnly; SameSite=Lax; Path=/%s" % (name, value, more)
 
 
 def _equal(given: bytes, secret: str) -> bool:

@@ -29,18 +29,20 @@ class Exchange:
         client: whose request was read, but for its body.
         port: a new connection.
         name: of the port, for people.
+        added: to the headers of the answer.
 
     Attributes:
         answered: whether the answer has begun, so that no other can be given.
         switched: whether both sides go on in another protocol.
     """
 
-    def __init__(self, client: Wire, port: Wire, name: str) -> None:
+    def __init__(self, client: Wire, port: Wire, name: str, added: Sequence[Header]) -> None:
         self.answered = False
         self.switched = False
         self._client = client
         self._port = port
         self._name = name
+        self._added = added
         self._trailers_fit = False
 
     async def run(self, request: h11.Request, headers: Sequence[Header]) -> None:
@@ -140,6 +142,8 @@ class Exchange:
         self.answered = True
         await self._client.send(
             h11.Response(
-                status_code=event.status_code, headers=for_client(event), reason=event.reason
+                status_code=event.status_code,
+                headers=[*for_client(event), *self._added],
+                reason=event.reason,
             )
         )

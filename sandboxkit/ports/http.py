@@ -9,10 +9,10 @@ import h11
 
 from ..errors import PortRefusedError, RateLimitError, SandboxError
 from ..provider import PortStream, PortURL
-from .access import Access, RefusedError, Way, is_navigation
+from .access import Access, RefusedError
 from .exchange import Exchange
 from .forward import Connect
-from .headers import for_port
+from .headers import Header, for_port
 from .listener import BUFFER, Listener
 from .relay import relay
 from .wire import Wire
@@ -33,13 +33,17 @@ class HttpPort:
     Args:
         connect: makes a connection to the port.
         name: of the port, for people.
+
+    Attributes:
+        access: who may use it.
+        name: of the port, for people.
     """
 
     def __init__(self, connect: Connect, name: str) -> None:
+        self.name = name
         self._connect = connect
-        self._name = name
         self._listener = Listener(self._serve)
-        self._access = Access(0)
+        self.access = Access(0)
 
     @classmethod
     async def open(cls, connect: Connect, name: str) -> HttpPort:
@@ -50,12 +54,12 @@ class HttpPort:
         """
         made = cls(connect, name)
         made._listener = await Listener.open(made._serve, "127.0.0.1", 0, "url")
-        made._access = Access(made._listener.port)
+        made.access = Access(made._listener.port)
         return made
 
     def url(self, scheme: str) -> PortURL:
         """Where it listens, with the token."""
-        return self._access.url(scheme)
+        return self.access.url(scheme)
 
     async def close(self) -> None:
         """Listen no more, and end the connections. Idempotent."""
@@ -75,24 +79,20 @@ class HttpPort:
 
     # -- for its conversations ----------------------------------------------------------------
 
-    def admit(self, request: h11.Request) -> Way:
-        """By what the request may pass.
+    def admit(self, request: h11.Request) -> list[Header]:
+        """Let a request pass; what to add to the headers of its answer.
 
         Raises:
-            RefusedError: it may not.
+            RefusedError: it may not pass, or is to be redirected.
         """
-        return self._access.check(request)
-
-    def welcome(self, request: h11.Request) -> RefusedError:
-        """The answer that gives a browser its cookie and takes the token out of its address.
-
-        A page whose address has credentials in it may not fetch from its own server.
-        """
-        host = next(value for name, value in request.headers if name == b"host")
-        location = b"http://" + host + request.target
-        return RefusedError(
-            303, "", (b"Location", location), self._access.set_cookie(), (b"Vary", b"*")
-        )
+        way = self.access.check(request)
+        if not (request.target.startswith(b"/") or request.target == b"*"):
+            raise RefusedError(400, "the request does not name a path")
+        if self.access.is_entering(request, way):
+            host = next(value for name, value in request.headers if name == b"host")
+            location = (b"Location", b"http://" + host + request.target)
+            raise RefusedError(303, "", location, *self.access.entry(request))
+        return [self.access.unmark()] if self.access.is_marked(request) else []
 
     async def connect(self) -> PortStream:
         """A connection to the port.
@@ -103,16 +103,11 @@ class HttpPort:
         try:
             return await self._connect()
         except PortRefusedError as error:
-            raise RefusedError(502, f"nothing answers at {self._name}: {error.message}") from error
+            raise RefusedError(502, f"nothing answers at {self.name}: {error.message}") from error
         except RateLimitError as error:
-            raise RefusedError(503, f"{self._name}: {error.message}") from error
+            raise RefusedError(503, f"{self.name}: {error.message}") from error
         except SandboxError as error:
-            raise RefusedError(502, f"{self._name} cannot be reached: {error.message}") from error
-
-    @property
-    def name(self) -> str:
-        """Of the port, for people."""
-        return self._name
+            raise RefusedError(502, f"{self.name} cannot be reached: {error.message}") from error
 
 
 class _Conversation:
@@ -155,16 +150,12 @@ class _Conversation:
 
     async def _served(self, request: h11.Request) -> bool:
         self._bodiless = request.method == b"HEAD"
-        way = self._port.admit(request)
+        added = self._port.admit(request)
         self._admitted = True
-        if not (request.target.startswith(b"/") or request.target == b"*"):
-            raise RefusedError(400, "the request does not name a path")
-        if way == "basic" and request.method == b"GET" and is_navigation(request):
-            raise self._port.welcome(request)
         headers = for_port(request)
         async with contextlib.aclosing(await self._port.connect()) as stream:
             server = Wire(h11.CLIENT, stream.receive, stream.send)
-            exchange = Exchange(self._client, server, self._port.name)
+            exchange = Exchange(self._client, server, self._port.name, added)
             try:
                 await exchange.run(request, headers)
             except h11.RemoteProtocolError as error:

@@ -48,6 +48,42 @@ WEB = textwrap.dedent('''
                  error => { window.found = String(error); document.title = "failed"; });
     """
 
+    ATTACK = b"""<!doctype html><title>loading</title><script>
+    const victim = "http://" + location.search.slice(1), tried = {};
+    const settle = (name, promise) =>
+      promise.then(() => tried[name] = "worked", () => tried[name] = "failed");
+    const event = (element, source) => new Promise((done, failed) => {
+      element.onload = done; element.onerror = failed;
+      if (source) element.src = source;
+      if (element.tagName) document.documentElement.append(element);
+    });
+    const post = () => new Promise(done => {
+      const frame = document.createElement("iframe"), form = document.createElement("form");
+      frame.name = "f";
+      form.action = victim + "/hit?form"; form.method = "post"; form.target = "f";
+      document.documentElement.append(frame, form);
+      form.submit();
+      setTimeout(done, 500);
+    });
+    const socket = () => new Promise((done, failed) => {
+      const made = new WebSocket(victim.replace("http", "ws") + "/socket");
+      made.onopen = done; made.onerror = failed;
+    });
+    const credentials = "include";
+    Promise.all([
+      settle("fetch", fetch(victim + "/hit?fetch", {credentials})),
+      settle("image", event(new Image(), victim + "/pixel.svg")),
+      settle("script", event(document.createElement("script"), victim + "/script.js")),
+      settle("socket", socket()),
+      settle("opaque", fetch(victim + "/hit?no-cors", {mode: "no-cors", credentials})),
+      settle("post", fetch(victim + "/hit?post", {mode: "no-cors", credentials, method: "POST"})),
+      settle("frame", event(document.createElement("iframe"), victim + "/hit?frame")),
+      settle("form", post()),
+    ]).then(() => { window.found = JSON.stringify(tried); document.title = "done"; });
+    </script><a id="link" href="">link</a>"""
+
+    hits = []
+
     class Web(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         streaming = False
@@ -80,6 +116,7 @@ WEB = textwrap.dedent('''
                 yield data
 
         def do_GET(self):
+            self.server.cookies.append(self.headers.get("Cookie", ""))
             name = self.path.strip("/").partition("?")[0].replace(".", "_") or "page"
             getattr(self, "on_" + name, self.on_unknown)()
 
@@ -90,6 +127,19 @@ WEB = textwrap.dedent('''
 
         def on_page(self):
             self.answer(PAGE, "text/html")
+
+        def on_attack(self):
+            self.answer(ATTACK, "text/html")
+
+        def on_hits(self):
+            self.answer(json.dumps(hits).encode(), "application/json")
+
+        def on_seen_cookies(self):
+            self.answer(json.dumps(self.server.cookies).encode(), "application/json")
+
+        def on_hit(self):
+            hits.append(self.path)
+            self.answer(b"hit")
 
         def on_script_js(self):
             self.answer(SCRIPT, "text/javascript")
@@ -177,6 +227,7 @@ WEB = textwrap.dedent('''
             self.answer(b"", status=204)
 
         def on_socket(self):
+            hits.append(self.path)
             key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
             accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
             self.send_response(101)
@@ -203,6 +254,7 @@ WEB = textwrap.dedent('''
     class Server(http.server.ThreadingHTTPServer):
         request_queue_size = 512
         daemon_threads = True
+        cookies = []
 
     Server(("127.0.0.1", int(sys.argv[1])), Web).serve_forever()
 ''')
