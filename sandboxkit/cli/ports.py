@@ -77,12 +77,12 @@ def port_forward(
                 made = sandbox.forward(pair.remote, local_port=pair.local, host=host)
                 forward = stack.enter_context(made)
                 where = f"{forward.host}:{forward.port}"
-            told.append({"local": where, "remote": pair.remote})
+            told.append({"here": where, "remote": pair.remote})
         if ctx.ensure_object(State).json:
             print_json(told)
         else:
             for one in told:
-                click.echo(f"{one['local']} -> {one['remote']}")
+                click.echo(f"{one['here']} -> {one['remote']}")
         return _until_the_end(sandbox)
 
 
