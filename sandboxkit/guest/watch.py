@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import AsyncIterator
 from typing import Any, get_args
 
@@ -26,9 +27,9 @@ _TYPES: dict[str, FileType] = {name: name for name in get_args(FileType)}
 class GuestWatch(WatchStream):
     """A watch that is set; see `begin`. It is not set again when the connection breaks."""
 
-    def __init__(self, client: GuestClient) -> None:
+    def __init__(self, client: GuestClient, path: str) -> None:
         self._client = client
-        self._link = WatchLink()
+        self._link = WatchLink(path)
 
     @classmethod
     async def begin(cls, client: GuestClient, request: WatchRequest) -> GuestWatch:
@@ -37,7 +38,7 @@ class GuestWatch(WatchStream):
         Raises:
             SandboxError: what the guest answered, or why it did not.
         """
-        watch = cls(client)
+        watch = cls(client, request.path)
         arguments: dict[str, Any] = {"path": request.path, "recursive": request.recursive}
         if request.user is not None:
             arguments["user"] = request.user
@@ -75,6 +76,9 @@ class GuestWatch(WatchStream):
 class WatchLink(GuestStream):
     """The stream of a `watch`: lines of JSON on channel 0.
 
+    Args:
+        root: what is watched; nothing else may be told of.
+
     Attributes:
         ready: done when the watch is set.
         inbox: events, with the bytes of credit that each is worth.
@@ -82,8 +86,10 @@ class WatchLink(GuestStream):
 
     channels = frozenset({0})
 
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
         super().__init__()
+        self._root = root
+        self._below = root.rstrip("/") + "/"
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.inbox: Inbox[tuple[FileEvent, int]] = Inbox()
 
@@ -95,7 +101,7 @@ class WatchLink(GuestStream):
         if not data.endswith(b"\n"):
             raise ProtocolError("the guest sent half a line of what a watch has seen")
         for line in data[:-1].split(b"\n"):
-            self.inbox.put((_event(line), len(line) + 1))
+            self.inbox.put((self._event(line), len(line) + 1))
 
     def on_result(self, result: Fields) -> None:
         self._finish(ProtocolError("the guest ended a watch before it was set"))
@@ -113,18 +119,26 @@ class WatchLink(GuestStream):
             self.ready.set_exception(error)
             self.ready.exception()  # whoever waited may have been cancelled
 
+    def _event(self, line: bytes) -> FileEvent:
+        try:
+            fields = decode_json(line)
+        except FrameError as error:
+            raise ProtocolError(f"the guest sent no event but {line[:80]!r}") from error
+        kind, type_ = _KINDS.get(text(fields, "kind")), _TYPES.get(text(fields, "type"))
+        if kind is None or type_ is None:
+            raise ProtocolError(f"the guest sent an unknown event: {line[:80]!r}")
+        return FileEvent(
+            kind=kind,
+            path=self._path(fields, "path"),
+            type=type_,
+            target=self._path(fields, "target") if kind == "renamed" else None,
+        )
 
-def _event(line: bytes) -> FileEvent:
-    try:
-        fields = decode_json(line)
-    except FrameError as error:
-        raise ProtocolError(f"the guest sent no event but {line[:80]!r}") from error
-    kind, type_ = _KINDS.get(text(fields, "kind")), _TYPES.get(text(fields, "type"))
-    if kind is None or type_ is None:
-        raise ProtocolError(f"the guest sent an unknown event: {line[:80]!r}")
-    return FileEvent(
-        kind=kind,
-        path=text(fields, "path"),
-        type=type_,
-        target=text(fields, "target") if kind == "renamed" else None,
-    )
+    def _path(self, fields: Fields, name: str) -> str:
+        """A path that whoever makes a local one of it is not led astray by."""
+        path = text(fields, name)
+        if path != self._root and not path.startswith(self._below):
+            raise ProtocolError(f"the guest told of {path!r:.80}, which is not watched")
+        if posixpath.normpath(path) != path or "\0" in path:
+            raise ProtocolError(f"the guest told of {path!r:.80}, which is no plain path")
+        return path
