@@ -14,6 +14,8 @@ import pytest
 from sandboxkit import portal
 from sandboxkit_docker.settings import IMAGE_VARIABLE
 from sandboxkit_local import paths
+from tests import engine
+from tests.engine import EngineCensus
 from tests.leaks import Census
 from tests.local.harness import stop_daemon
 
@@ -26,7 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def private_daemon() -> Iterator[None]:
     """Tests never touch the daemon of the user who runs them."""
     state = Path(tempfile.mkdtemp(prefix="sandboxkit-test-"))
-    before = Census.take(state)
+    before, engine_before = Census.take(state), EngineCensus.take()
     os.environ[paths.STATE_VARIABLE] = str(state)
     os.environ.setdefault(IMAGE_VARIABLE, "sandboxkit-test:base")
     os.environ["XDG_CONFIG_HOME"] = str(state / "no-configuration")
@@ -38,5 +40,20 @@ def private_daemon() -> Iterator[None]:
     left = Census.take(state).since(before)
     files = [name for name in left.pop("files", []) if "/snapshots/" in str(name)]
     shutil.rmtree(state)
+    on_engine = EngineCensus.take().since(engine_before)
+    assert not on_engine, f"the run left this behind on the engine: {on_engine}"
     assert not left, f"the run left this behind: {left}"
     assert not files, f"snapshots that no test deleted: {files}"
+
+
+def pytest_configure() -> None:
+    """In automation nothing may be left out silently."""
+    if engine.is_needed() and engine.why_not():
+        raise pytest.UsageError(f"the tests of the docker provider cannot run: {engine.why_not()}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what did not run."""
+    if engine.why_not():
+        terminalreporter.section("NOT TESTED: the docker provider", red=True, bold=True)
+        terminalreporter.line(engine.why_not())

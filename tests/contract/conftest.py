@@ -12,8 +12,11 @@ import pytest
 from sandboxkit import Sandbox
 from sandboxkit.capabilities import Capabilities
 from sandboxkit.plugins import provider_info
+from tests import engine
 
-PROVIDERS = tuple(os.environ.get("SANDBOXKIT_TEST_PROVIDERS", "memory,local").split(","))
+_HERE = ("memory", "local") if engine.why_not() else ("memory", "local", "docker")
+_CHOSEN = os.environ.get("SANDBOXKIT_TEST_PROVIDERS")
+PROVIDERS = tuple(_CHOSEN.split(",")) if _CHOSEN else _HERE
 
 
 @dataclass(frozen=True)

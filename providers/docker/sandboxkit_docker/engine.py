@@ -16,6 +16,7 @@ from aiodocker import Docker
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 from aiodocker.stream import Stream
+from yarl import URL
 
 from sandboxkit.errors import ConfigError, ProviderUnavailableError
 
@@ -195,6 +196,16 @@ class Engine:
         container = self.container(container_id)
         with contextlib.suppress(Absent):
             await self.call("kill", container.wait(condition="removed"), sent=False)
+
+    def attach(self, container_id: str) -> Stream:
+        """The standard streams of a container's first process; to be used with ``async with``."""
+        query = {"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1}
+
+        async def opened() -> tuple[URL, bytes | None, bool]:
+            return URL(f"containers/{container_id}/attach").with_query(query), None, False
+
+        # The SDK's own method asks for the container first, to see whether it has a terminal.
+        return Stream(self.sdk, opened)
 
     async def exec_stream(self, container_id: str, command: list[str]) -> Stream:
         """A running command's standard streams, as root of the container."""

@@ -32,7 +32,7 @@ async def launch(engine: Engine, container_id: str, orders: Mapping[str, Any]) -
     """
     container = engine.container(container_id)
     with engine.translated("create"):
-        async with container.attach(stdin=True, stdout=True, stderr=True) as stream:
+        async with engine.attach(container_id) as stream:
             try:
                 await engine.call("create", container.start())
             except SandboxError as error:

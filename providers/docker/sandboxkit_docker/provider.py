@@ -88,9 +88,15 @@ class DockerProvider(GuestProvider):
 
     async def _boot(self, request: CreateRequest, image: Image, volume: str) -> SandboxInfo:
         run = self._reach.directory(request.nonce)
+        isolation = container.isolation_of(container.runtime_of(request, self._settings))
+        labels = records.container_labels(request, image.reference, isolation, run or "")
+        config = container.configuration(
+            request, self._settings, image=image.id, labels=labels, volume=volume, run=run
+        )
+        creating = self._engine.create_container(records.container_name(request.nonce), config)
         container_id = ""
         try:
-            container_id = await finished(self._create(request, image, volume, run), self._discard)
+            container_id = await finished(creating, self._discard)
             await launch(self._engine, container_id, _orders(request, image))
         except BaseException:
             if container_id:
@@ -98,19 +104,9 @@ class DockerProvider(GuestProvider):
             if run is not None:
                 run_directory.remove(run)
             raise
-        return await self.find(container_id[: records.ID_LENGTH])
-
-    async def _create(
-        self, request: CreateRequest, image: Image, volume: str, run: str | None
-    ) -> str:
-        runtime = container.runtime_of(request, self._settings)
-        labels = records.container_labels(
-            request, image.reference, container.isolation_of(runtime), run or ""
-        )
-        config = container.configuration(
-            request, self._settings, image=image.id, labels=labels, volume=volume, run=run
-        )
-        return await self._engine.create_container(records.container_name(request.nonce), config)
+        info = records.sandbox_info(container_id, "", labels)
+        self._reach.begun(info.id, run)
+        return info
 
     async def _image(self, request: CreateRequest) -> Image:
         if request.snapshot is not None:
@@ -151,7 +147,6 @@ class DockerProvider(GuestProvider):
             shown["Id"],
             shown["Name"],
             shown["Config"]["Labels"],
-            records.engine_time(shown["Created"]).timestamp(),
             bool(shown["State"].get("Paused")),
         )
 
@@ -175,9 +170,7 @@ class DockerProvider(GuestProvider):
         if abandoned or (item["State"] == "paused" and records.is_over(item["Names"][0])):
             await self._discard(item["Id"])
             return None
-        return records.sandbox_info(
-            item["Id"], item["Names"][0], labels, item["Created"], item["State"] == "paused"
-        )
+        return records.sandbox_info(item["Id"], item["Names"][0], labels, item["State"] == "paused")
 
     async def connect(self, request: SandboxRequest) -> SandboxInfo:
         info = await super().connect(request)

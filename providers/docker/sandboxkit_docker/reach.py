@@ -32,10 +32,15 @@ class Reach:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._fresh: dict[str, str] = {}
 
     def directory(self, nonce: str) -> str | None:
         """A directory for a new container's socket; ``None`` where the engine cannot see ours."""
         return run_directory.make(records.token(nonce)) if self._engine.is_local else None
+
+    def begun(self, sandbox_id: str, directory: str | None) -> None:
+        """A container was made just now, so nobody need be asked for the way to it."""
+        self._fresh[sandbox_id] = directory or ""
 
     async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         """Connect a protocol to a guest.
@@ -45,7 +50,9 @@ class Reach:
             SandboxPausedError: it would not answer.
             OSError: it cannot be reached.
         """
-        directory = await self._directory(sandbox_id)
+        directory = self._fresh.pop(sandbox_id, None)
+        if directory is None:
+            directory = await self._directory(sandbox_id)
         if directory:
             loop = asyncio.get_running_loop()
             try:

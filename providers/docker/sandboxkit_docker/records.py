@@ -84,6 +84,7 @@ def container_labels(
         "workdir": request.workdir,
         "run": run,
         "ready_by": datetime.now(UTC).timestamp() + _patience(request),
+        "created_at": datetime.now(UTC).timestamp(),
         "expires_at": None if request.lifetime is None else _end(request),
     }
     owners = {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
@@ -119,7 +120,7 @@ def ends_at(name: str, record: Mapping[str, Any]) -> datetime | None:
 
 
 def sandbox_info(
-    container_id: str, name: str, labels: Mapping[str, str], created: float, paused: bool
+    container_id: str, name: str, labels: Mapping[str, str], paused: bool = False
 ) -> SandboxInfo:
     """A container as a sandbox."""
     record = record_of(labels)
@@ -130,7 +131,7 @@ def sandbox_info(
         state=state,
         template=str(record.get("template", "")),
         isolation=str(record.get("isolation", "container")),
-        created_at=datetime.fromtimestamp(created, UTC),
+        created_at=datetime.fromtimestamp(float(record.get("created_at", 0.0)), UTC),
         expires_at=ends_at(name, record),
         labels=dict(record.get("labels", {})),
         metadata=dict(record.get("metadata", {})),
@@ -198,12 +199,6 @@ def snapshot_info(snapshot_id: str, labels: Mapping[str, str], size: int | None)
         size=size,
         labels=dict(record.get("labels", {})),
     )
-
-
-def engine_time(text: str) -> datetime:
-    """A moment as the engine writes it, with nanoseconds."""
-    seconds, _, fraction = text.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00")
 
 
 def is_over(name: str) -> bool:

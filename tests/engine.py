@@ -1,0 +1,152 @@
+"""The Docker Engine as tests see it: asked directly, without the provider under test."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+SOCKET = "/var/run/docker.sock"
+IMAGES = ("base", "data", "musl", "node", "scratch")
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(SOCKET)
+
+
+def ask(method: str, path: str, body: object = None) -> tuple[int, Any]:
+    """One request; the status and the answer, as an object if it is one."""
+    connection = _Connection("engine")
+    try:
+        content = None if body is None else json.dumps(body)
+        connection.request(method, path, content, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    try:
+        return response.status, json.loads(text)
+    except ValueError:
+        return response.status, text.decode("utf-8", "replace")
+
+
+def inspect(container: str) -> dict[str, Any]:
+    """A container."""
+    return ask("GET", f"/containers/{container}/json")[1]
+
+
+def containers(**labels: str) -> list[dict[str, Any]]:
+    """All that carry these labels (named without our prefix), in any state."""
+    wanted = [f"sandboxkit.{name}={value}" for name, value in labels.items()]
+    filters = quote(json.dumps({"label": wanted}))
+    return ask("GET", f"/containers/json?all=1&filters={filters}")[1]
+
+
+@functools.cache
+def why_not() -> str:
+    """Why the tests that need an engine cannot run; empty if they can."""
+    try:
+        status, _ = ask("GET", "/version")
+    except OSError as error:
+        return f"no engine answers at {SOCKET}: {error.strerror or error} (try: .ci/docker-engine)"
+    if status != 200:
+        return f"the engine at {SOCKET} answers with status {status}"
+    missing = [
+        name for name in IMAGES if ask("GET", f"/images/sandboxkit-test:{name}/json")[0] != 200
+    ]
+    if missing:
+        return f"the engine lacks the images {', '.join(missing)} (try: .ci/docker-images)"
+    return ""
+
+
+def is_needed() -> bool:
+    """Whether going without an engine is a failure."""
+    return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+@dataclass(frozen=True)
+class EngineCensus:
+    """What there is on the engine that could be ours.
+
+    Attributes:
+        containers: in any state.
+        volumes: but for the published ones with the guest, which are made once for an engine.
+        images: by id, those without a name included.
+        networks: by name.
+        mounts: of containers, in our own mount table.
+        processes: those that hold containers.
+    """
+
+    containers: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    mounts: frozenset[str] = frozenset()
+    processes: frozenset[str] = frozenset()
+
+    @classmethod
+    def take(cls) -> EngineCensus:
+        """Count now."""
+        if why_not():
+            return cls()
+        volumes = ask("GET", "/volumes")[1]["Volumes"] or []
+        return cls(
+            containers=frozenset(
+                f"{item['Id'][:12]} {item['State']} {item['Labels']}"
+                for item in ask("GET", "/containers/json?all=1")[1]
+            ),
+            volumes=frozenset(_names(volumes)),
+            images=frozenset(item["Id"] for item in ask("GET", "/images/json?all=1")[1]),
+            networks=frozenset(item["Name"] for item in ask("GET", "/networks")[1]),
+            mounts=frozenset(
+                line.split()[4]
+                for line in Path("/proc/self/mountinfo").read_text().splitlines()
+                if "/docker/" in line
+            ),
+            processes=frozenset(_holders()),
+        )
+
+    def since(self, before: EngineCensus) -> dict[str, list[str]]:
+        """What was not there before, by kind; empty if there is nothing."""
+        new = {
+            field.name: sorted(getattr(self, field.name) - getattr(before, field.name))
+            for field in fields(self)
+        }
+        return {kind: found for kind, found in new.items() if found}
+
+
+def _names(volumes: Iterable[Mapping[str, Any]]) -> list[str]:
+    published = {
+        (volume.get("Labels") or {}).get("sandboxkit.content", "")
+        for volume in volumes
+        if (volume.get("Labels") or {}).get("sandboxkit.kind") == "guest"
+    }
+    return [
+        volume["Name"]
+        for volume in volumes
+        if volume["Name"] not in published
+        and (volume.get("Labels") or {}).get("sandboxkit.kind") != "guest"
+    ]
+
+
+def _holders() -> list[str]:
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if b"containerd-shim" in command[0]:
+                found.append(b" ".join(command).decode("utf-8", "replace"))
+    return found
