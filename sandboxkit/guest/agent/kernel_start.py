@@ -122,6 +122,7 @@ def _become_driver(
     os.environb.update({encode(name): encode(value) for name, value in env.items()})
     time.tzset()
     _reseed()
+    _hide_parents()
     entry(FD)
 
 
@@ -154,6 +155,13 @@ def _take_descriptors(fds: Dict[int, int]) -> None:
         if int(name) not in fds:
             with contextlib.suppress(OSError):
                 os.close(int(name))
+
+
+def _hide_parents() -> None:
+    """Let the code import the real packages of these names, of which only ours may be here."""
+    parts = __name__.split(".")[:-2]
+    for number in range(1, len(parts) + 1):
+        sys.modules.pop(".".join(parts[:number]), None)
 
 
 def _copy_above(fd: int) -> int:

@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import Callable, Iterable, Optional
 
-from . import contexts, files, filetrees, ports, processes, spawn, watch
+from . import files, ondemand, ports, processes, spawn, watch
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -54,9 +54,8 @@ def serve(
     server = Server(loop, config)
     table = processes.install(server)
     files.install(server)
-    filetrees.install(server)
+    ondemand.install(server)
     watch.install(server)
-    contexts.install(server)
     ports.install(server)
     server.add_op("ping", _ping)
     if extend is not None:

@@ -58,7 +58,8 @@ class Server:
 
     def add_feature(self, name: str) -> None:
         """Tell clients of it in the hello."""
-        self._features.append(name)
+        if name not in self._features:
+            self._features.append(name)
 
     def open(self, stream: Stream, arguments: Message) -> None:
         """Begin what the client asks for on a new stream."""
