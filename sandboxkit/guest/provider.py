@@ -108,6 +108,10 @@ class GuestProvider(Provider, abstract=True):
             SandboxNotFoundError: there is none, or no longer; with the cause where it is known.
         """
 
+    async def look_again(self, sandbox_id: str) -> SandboxInfo:
+        """As `find`, when a connection has broken: waits until it is known whether it has ended."""
+        return await self.find(sandbox_id)
+
     def token(self, sandbox_id: str) -> str:
         """What proves to the guest who we are; nothing where the transport does."""
         return ""
@@ -119,7 +123,7 @@ class GuestProvider(Provider, abstract=True):
             client = self._clients[sandbox_id] = GuestClient(
                 partial(self._dial, sandbox_id),
                 self.token(sandbox_id),
-                find=partial(self.find, sandbox_id),
+                find=partial(self.look_again, sandbox_id),
                 provider=self.name,
                 sandbox_id=sandbox_id,
                 ran_out=partial(self.ran_out_of_memory, sandbox_id),

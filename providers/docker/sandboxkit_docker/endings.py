@@ -24,7 +24,11 @@ async def gone(engine: Engine, sandbox_id: str) -> SandboxNotFoundError:
     except SandboxError:
         cause = None
     return SandboxNotFoundError(
-        _MESSAGES[cause].format(sandbox_id), cause=cause, hint="sandboxkit ps"
+        _MESSAGES[cause].format(sandbox_id),
+        cause=cause,
+        sandbox_id=sandbox_id,
+        provider="docker",
+        hint="sandboxkit ps",
     )
 
 

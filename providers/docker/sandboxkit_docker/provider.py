@@ -129,6 +129,14 @@ class DockerProvider(GuestProvider):
         except Absent:
             raise await endings.gone(self._engine, sandbox_id) from None
 
+    async def look_again(self, sandbox_id: str) -> SandboxInfo:
+        # For a moment the engine takes a container for running whose guest has ended.
+        try:
+            await self._reach.probe(sandbox_id)
+        except Absent:
+            raise await endings.gone(self._engine, sandbox_id) from None
+        return await self.find(sandbox_id)
+
     async def destroy(self, sandbox_id: str) -> bool:
         try:
             shown = await self._engine.inspect(sandbox_id)

@@ -38,6 +38,23 @@ class Reach:
         """A directory for a new container's socket; ``None`` where the engine cannot see ours."""
         return run_directory.make(records.token(nonce)) if self._engine.is_local else None
 
+    async def probe(self, sandbox_id: str) -> None:
+        """Wait for the end of a container whose guest does not answer any more.
+
+        Raises:
+            Absent: there is no such container, or no longer.
+        """
+        with contextlib.suppress(SandboxPausedError):
+            directory = await self._directory(sandbox_id)
+            if directory:
+                try:
+                    opened = asyncio.open_unix_connection(run_directory.socket_in(directory))
+                    (await opened)[1].close()
+                except ConnectionRefusedError:
+                    await self._outlive(sandbox_id)
+                except OSError:
+                    return
+
     def begun(self, sandbox_id: str, directory: str | None) -> None:
         """A container was made just now, so nobody need be asked for the way to it."""
         self._fresh[sandbox_id] = directory or ""
