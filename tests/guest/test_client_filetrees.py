@@ -39,6 +39,7 @@ class HostileProvider(GuestProvider):
         ports=True,
         terminals=True,
         trees=True,
+        watch=True,
     )
 
     def __init__(self, client: GuestClient) -> None:
