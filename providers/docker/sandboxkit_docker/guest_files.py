@@ -81,8 +81,10 @@ def agent_files() -> dict[str, bytes]:
     files = {f"site/{name}/__init__.py": b"" for name in _STAND_INS}
     for package in (agent, inside):
         place = "site/" + package.__name__.replace(".", "/")
-        for path in sorted(_directory(package.__file__).glob("*.py")):
-            files[f"{place}/{path.name}"] = path.read_bytes()
+        top = _directory(package.__file__)
+        for path in sorted(top.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[f"{place}/{path.relative_to(top).as_posix()}"] = path.read_bytes()
     files[_WRAPPER_NAME] = _WRAPPER.encode()
     return files
 
