@@ -37,6 +37,7 @@ __all__ = [
     "ProviderInfo",
     "all_providers",
     "auto_provider",
+    "distribution",
     "hookimpl",
     "hookspec",
     "install_command",
@@ -161,6 +162,16 @@ def provider_info(name: str) -> ProviderInfo:
         if name not in _infos:
             _infos[name] = _describe(name, _entry_point(name))
         return _infos[name]
+
+
+def distribution(name: str) -> tuple[str, str]:
+    """The name and version of the distribution that a provider comes from; empty if none.
+
+    Raises:
+        ProviderNotFoundError: no provider of this name is installed.
+    """
+    found = _entry_point(name).dist
+    return ("", "") if found is None else (found.name, found.version)
 
 
 def load_provider(name: str) -> type[Provider]:

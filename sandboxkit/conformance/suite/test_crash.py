@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from sandboxkit import Sandbox
-from tests.contract.survivors import marked_sleep, survivors
+from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.needs("commands")
 

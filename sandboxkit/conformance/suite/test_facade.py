@@ -13,7 +13,7 @@ import time
 import pytest
 
 from sandboxkit import AsyncSandbox
-from tests.contract.survivors import marked_sleep, survivors
+from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 
 def test_inside_a_running_loop(target) -> None:

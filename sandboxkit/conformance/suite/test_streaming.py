@@ -8,7 +8,7 @@ import time
 import pytest
 
 from sandboxkit import AsyncSandbox, Cursor, ProcessNotFoundError, Sandbox
-from tests.contract.survivors import marked_sleep, survivors
+from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.needs("commands")
 

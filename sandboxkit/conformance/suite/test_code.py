@@ -15,7 +15,7 @@ from sandboxkit import (
     Sandbox,
     UnsupportedError,
 )
-from tests.contract.survivors import marked_sleep, survivors
+from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.needs("code")
 

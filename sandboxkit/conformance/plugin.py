@@ -1,0 +1,279 @@
+"""The pytest plugin. It is never loaded by itself: name it with ``-p`` or in ``pytest_plugins``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from sandboxkit import Sandbox, SandboxError
+
+from . import known_failures, roster, selection
+from .page import page
+from .record import Record, lost_proofs
+from .summary import summary
+from .target import Target, examine
+
+__all__: list[str] = []
+
+pytest.register_assert_rewrite(roster.SUITE)
+
+_RUN = pytest.StashKey["_Run"]()
+
+
+class _Run:
+    """One run of the suite: the providers under test and what is known of them so far."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.profiles: list[str] = config.getoption("sandbox_profiles")
+        self.topics: list[str] = config.getoption("sandbox_topics")
+        self.session = f"conformance-{uuid4().hex[:12]}"
+        known = config.getoption("known_failures")
+        self.known = known_failures.read(Path(known)) if known else {}
+        self.began = time.monotonic()
+        self.records: dict[str, Record] = {}
+        unknown = sorted(set(self.topics) - set(roster.TOPICS))
+        if unknown:
+            raise pytest.UsageError(
+                f"no such topic: {', '.join(unknown)}; there are: {', '.join(roster.TOPICS)}"
+            )
+
+    def prepare(self) -> None:
+        """Open every provider.
+
+        Raises:
+            pytest.UsageError: none was named, or one cannot work here: never a reason to skip.
+        """
+        if not self.profiles:
+            raise pytest.UsageError("no provider was named: --sandbox-profile NAME")
+        for profile in self.profiles:
+            try:
+                self.records[profile] = Record(examine(profile))
+            except SandboxError as error:
+                raise pytest.UsageError(f"{profile}: {error}") from error
+
+    def applies(self, item: pytest.Item) -> bool:
+        """Whether a test is for the provider that it was made for."""
+        record = self.record_of(item)
+        topic = roster.topic_of(item)
+        if self.topics and topic not in self.topics:
+            return False
+        return record is None or selection.needs_of(item).fits(record.subject.capabilities)
+
+    def record_of(self, item: pytest.Item) -> Record | None:
+        """The record that a test counts for."""
+        callspec = getattr(item, "callspec", None)
+        profile = callspec.params.get("target") if callspec is not None else None
+        return self.records.get(profile) if isinstance(profile, str) else None
+
+
+# -- configuration ------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Our options."""
+    group = parser.getgroup("sandboxkit", "sandboxkit conformance")
+    group.addoption(
+        "--sandbox-profile", dest="sandbox_profiles", action="append", default=[], metavar="NAME",
+        help="a profile or provider to test; may be given several times",
+    )  # fmt: skip
+    group.addoption(
+        "--only", dest="sandbox_topics", action="append", default=[], metavar="TOPIC",
+        help=f"only this topic; may be given several times: {', '.join(roster.TOPICS)}",
+    )  # fmt: skip
+    group.addoption(
+        "--report", dest="sandbox_report", metavar="FILE",
+        help="write the report: .json or .html; {profile} in it stands for the profile's name",
+        action="append", default=[],
+    )  # fmt: skip
+    group.addoption(
+        "--known-failures", metavar="FILE",
+        help="tests that are known to fail, a line each: test_name  # reason",
+    )  # fmt: skip
+    group.addoption(
+        "--proofs", dest="sandbox_proofs", metavar="FILE",
+        help="an earlier report (.json; {profile} as above): losing one of its proofs is a failure",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Our marks."""
+    for line in (
+        "needs(*capabilities): the test is for providers that declare these",
+        "without(*capabilities): the test is for providers that do not declare these",
+    ):
+        config.addinivalue_line("markers", line)
+    config.stash[_RUN] = _Run(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each provider; which of them apply is seen when all are collected."""
+    if "target" in metafunc.fixturenames:
+        run = metafunc.config.stash[_RUN]
+        if not run.records:
+            run.prepare()
+        metafunc.parametrize("target", run.profiles, indirect=True, scope="function")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """See that the suite is whole, then leave out what is not for a provider."""
+    run = config.stash[_RUN]
+    ours = [item for item in items if roster.belongs(item)]
+    if not ours:
+        return
+    if not run.records:
+        run.prepare()
+    roster.check_shadowing(items)
+    complete = not run.topics and _asks_for_all(config)
+    lost = roster.missing(items) if complete else []
+    if lost:
+        raise pytest.UsageError(f"conformance tests removed or shadowed: {', '.join(lost)}")
+    chosen = [item for item in items if run.applies(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+    for item in chosen:
+        record, topic = run.record_of(item), roster.topic_of(item)
+        if record is not None and topic is not None:
+            record.expect(_name(item), topic, selection.needs_of(item))
+            _expect_failure(item, run)
+    for record in run.records.values():
+        record.complete = complete
+    if complete:
+        names = {_base(item) for item in chosen}
+        known_failures.check_matched(run.known, names)
+
+
+def _expect_failure(item: pytest.Item, run: _Run) -> None:
+    reason = run.known.get(_base(item))
+    if reason is not None:
+        item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+def _asks_for_all(config: pytest.Config) -> bool:
+    if config.getoption("keyword") or config.getoption("markexpr") or config.getoption("lf", False):
+        return False
+    part = f"{roster.SUITE}.test_"
+    return not any("::" in argument or part in argument for argument in config.args)
+
+
+def _base(item: pytest.Item) -> str:
+    return str(getattr(item, "originalname", item.name))
+
+
+def _name(item: pytest.Item) -> str:
+    """The test's name, with its own parameters but without the provider."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is None:
+        return item.name
+    parts = [part for part in callspec.id.split("-") if part != callspec.params.get("target")]
+    return f"{_base(item)}[{'-'.join(parts)}]" if parts else _base(item)
+
+
+# -- what tests get -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """The provider under test; a sandbox that the test leaves behind is its failure."""
+    run = request.config.stash[_RUN]
+    profile: str = request.param
+    session = f"{run.session}-{uuid4().hex[:8]}"
+    yield Target(profile, run.records[profile].subject.capabilities, session)
+    left = Sandbox.list(profile, session=session)
+    for info in left:
+        with Sandbox.connect(info.address, profile=profile, resume=False) as sandbox:
+            sandbox.kill()
+    assert not left, f"the test left sandboxes behind: {[info.address for info in left]}"
+
+
+@pytest.fixture
+def sandbox(target: Target) -> Iterator[Sandbox]:
+    """A fresh sandbox, killed afterwards."""
+    with target.create() as made:
+        yield made
+
+
+# -- outcomes -----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A skip within the suite is a failure: a provider proves what it declares, or does not."""
+    report = yield
+    if not roster.belongs(item):
+        return report
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"a conformance test may not skip: {report.longrepr}"
+    run = item.config.stash[_RUN]
+    record = run.record_of(item)
+    if record is not None and _name(item) in record.tests:
+        if hasattr(report, "wasxfail") and report.skipped:
+            record.add(_name(item), "known failure", report.duration, report.wasxfail)
+        elif report.failed:
+            record.add(_name(item), "failed", report.duration, str(report.longrepr)[-2000:])
+        elif report.when == "call":
+            record.add(_name(item), "passed", report.duration)
+        else:
+            record.tests[_name(item)].seconds += report.duration
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look for what the run has left, then write the reports."""
+    run = session.config.stash[_RUN]
+    for profile, record in run.records.items():
+        record.seconds = time.monotonic() - run.began
+        record.left = [
+            *_left(profile, run.session, snapshots=record.subject.capabilities.snapshots)
+        ]
+        if record.left:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        for name in session.config.getoption("sandbox_report"):
+            path = Path(name.replace("{profile}", profile))
+            if path.suffix == ".html":
+                path.write_text(page(record), "utf-8")
+            else:
+                record.write(path)
+        lost = _lost(session.config, profile, record)
+        if lost:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _left(profile: str, session: str, *, snapshots: bool) -> Iterator[str]:
+    for info in Sandbox.list(profile):
+        if str(info.labels.get("session", "")).startswith(session):
+            yield info.address
+    if snapshots:
+        for snapshot in Sandbox.snapshots(profile):
+            if str(snapshot.info.labels.get("session", "")).startswith(session):
+                yield snapshot.address
+
+
+def _lost(config: pytest.Config, profile: str, record: Record) -> list[str]:
+    proofs = config.getoption("sandbox_proofs")
+    if not proofs:
+        return []
+    path = Path(proofs.replace("{profile}", profile))
+    return lost_proofs(json.loads(path.read_text("utf-8")), record.as_json())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table."""
+    config = terminalreporter.config
+    for profile, record in config.stash[_RUN].records.items():
+        if record.tests:
+            terminalreporter.write_line("")
+            width = terminalreporter._tw.fullwidth
+            text = summary(record, width, colour=terminalreporter._tw.hasmarkup)
+            terminalreporter.write(text)
+            for line in _lost(config, profile, record):
+                terminalreporter.write_line(f"a proof is lost: {line}", red=True)

@@ -1,0 +1,13 @@
+"""The contract, topic by topic. `from sandboxkit.conformance.suite import *` is all of it."""
+
+from __future__ import annotations
+
+from .test_code import *
+from .test_commands import *
+from .test_crash import *
+from .test_errors import *
+from .test_facade import *
+from .test_files import *
+from .test_lifecycle import *
+from .test_snapshots import *
+from .test_streaming import *

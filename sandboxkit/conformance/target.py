@@ -1,0 +1,72 @@
+"""What is under test."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from sandboxkit import Sandbox
+from sandboxkit.capabilities import Capabilities
+from sandboxkit.plugins import distribution
+from sandboxkit.resolve import target as resolved
+from sandboxkit.runtime import acquire
+
+__all__ = ["Subject", "Target", "examine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A provider as it is on this machine, before a test has run.
+
+    Attributes:
+        profile: by which it is reached.
+        provider: its name.
+        distribution: that it comes from, or ``""``.
+        version: of that.
+        capabilities: what it declares here, its emulations included.
+        emulated: which of them the core adds.
+    """
+
+    profile: str
+    provider: str
+    distribution: str
+    version: str
+    capabilities: Capabilities
+    emulated: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A provider under test.
+
+    Attributes:
+        profile: what `Sandbox.create` is given.
+        capabilities: what it declares here.
+        session: label of all sandboxes of this test.
+    """
+
+    profile: str
+    capabilities: Capabilities
+    session: str
+
+    def create(self, **options: object) -> Sandbox:
+        """A sandbox of this test, that ends by itself in ten minutes if nothing else ends it."""
+        options.setdefault("session", self.session)
+        options.setdefault("lifetime", "10m")
+        return Sandbox.create(self.profile, **options)  # type: ignore[arg-type]
+
+
+def examine(profile: str) -> Subject:
+    """Open a profile's provider and see what it declares.
+
+    Raises:
+        SandboxError: there is no such profile, or it cannot work here; never skipped over.
+    """
+
+    async def opened() -> tuple[Capabilities, frozenset[str]]:
+        async with acquire(resolved(profile)) as provider:
+            return provider.capabilities, getattr(provider, "emulated", frozenset())
+
+    name = resolved(profile).provider
+    capabilities, emulated = asyncio.run(opened())
+    return Subject(profile, name, *distribution(name), capabilities, emulated)
