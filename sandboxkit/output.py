@@ -67,11 +67,12 @@ class TextFeed:
 class OutputCollector:
     """Both streams of one command."""
 
-    __slots__ = ("_feeds", "_tails")
+    __slots__ = ("_ends", "_feeds", "_tails")
 
     def __init__(
         self, limit: int, on_stdout: Callback | None = None, on_stderr: Callback | None = None
     ) -> None:
+        self._ends: dict[str, int] = {}
         self._tails = {"stdout": Tail(limit), "stderr": Tail(limit)}
         self._feeds = {
             name: TextFeed(callback)
@@ -79,12 +80,23 @@ class OutputCollector:
             if callback is not None
         }
 
-    async def add(self, chunk: OutputChunk) -> None:
-        """Keep a chunk and show it to its callback."""
+    async def add(self, chunk: OutputChunk) -> OutputChunk | None:
+        """Keep a chunk and show it to its callback; returns what of it is new, if anything.
+
+        A transport that resumes may deliver bytes twice; their offsets tell.
+        """
+        end = self._ends.get(chunk.stream, chunk.offset)
+        if chunk.offset < end:
+            known = end - chunk.offset
+            if known >= len(chunk.data):
+                return None
+            chunk = OutputChunk(chunk.stream, chunk.data[known:], end)
+        self._ends[chunk.stream] = chunk.offset + len(chunk.data)
         self._tails[chunk.stream].add(chunk.data)
         feed = self._feeds.get(chunk.stream)
         if feed is not None:
             await feed.send(chunk.data)
+        return chunk
 
     async def finish(self) -> None:
         """Show the callbacks what an incomplete last character stands for."""

@@ -93,7 +93,10 @@ class AsyncProcess:
             raise error
 
     async def _take(self, chunk: OutputChunk) -> None:
-        await self._collector.add(chunk)
+        fresh = await self._collector.add(chunk)
+        if fresh is None:
+            return
+        chunk = fresh
         end = chunk.offset + len(chunk.data)
         self._cursor = self._cursor._replace(**{chunk.stream: end})
         async with self._changed:

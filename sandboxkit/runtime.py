@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from .layers.emulation import EmulatedFiles
@@ -16,7 +18,11 @@ from .plugins import load_provider
 from .provider import Provider
 from .resolve import Target
 
-__all__ = ["Lease", "acquire", "layered"]
+__all__ = ["Lease", "acquire", "layered", "wrapped"]
+
+Wrap = Callable[[Provider], Provider]
+
+_wraps: tuple[Wrap, ...] = ()
 
 
 def layered(provider: Provider) -> Provider:
@@ -37,7 +43,7 @@ class _Shared:
         self.leases = 0
 
 
-_Key = tuple[str, str]
+_Key = tuple[str, str, tuple[Wrap, ...]]
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Shared]] = WeakKeyDictionary()
 
 
@@ -82,8 +88,27 @@ def acquire(target: Target) -> Lease:
     """
     cls = load_provider(target.provider)
     settings = target.profile.settings_as(cls.settings_type)
-    key = (target.provider, hashlib.sha256(settings.model_dump_json().encode()).hexdigest())
+    digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+    key = (target.provider, digest, _wraps)
     home = _open.setdefault(asyncio.get_running_loop(), {})
     if key not in home:
-        home[key] = _Shared(layered(cls(settings)))
+        provider: Provider = cls(settings)
+        for wrap in _wraps:
+            provider = wrap(provider)
+        home[key] = _Shared(layered(provider))
     return Lease(home[key], home, key)
+
+
+@contextmanager
+def wrapped(wrap: Wrap) -> Iterator[None]:
+    """Put something around every provider that this process opens inside the block.
+
+    It lies below all of the core's layers, where what the provider itself does can be recorded or
+    be made to fail.
+    """
+    global _wraps
+    before, _wraps = _wraps, (*_wraps, wrap)
+    try:
+        yield
+    finally:
+        _wraps = before

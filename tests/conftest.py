@@ -24,6 +24,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+PROVIDERS = os.environ.get("SANDBOXKIT_TEST_PROVIDERS", "memory,local")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Ours are held to the contract unless others are named."""
+    config.option.sandbox_profiles = config.option.sandbox_profiles or PROVIDERS.split(",")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_daemon() -> Iterator[None]:
     """Tests never touch the daemon of the user who runs them."""

@@ -13,6 +13,7 @@ from sandboxkit.errors import InvalidRequestError, SandboxError
 
 from . import (
     configuration,
+    conformance,
     copy,
     create,
     demo,
@@ -66,6 +67,7 @@ for _command in (
     doctor.providers,
     doctor.doctor,
     configuration.config,
+    conformance.conformance,
     demo.demo,
 ):
     cli.add_command(_command)

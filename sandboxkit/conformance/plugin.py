@@ -29,7 +29,7 @@ class _Run:
     """One run of the suite: the providers under test and what is known of them so far."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.profiles: list[str] = config.getoption("sandbox_profiles")
+        self.config = config
         self.topics: list[str] = config.getoption("sandbox_topics")
         self.session = f"conformance-{uuid4().hex[:12]}"
         known = config.getoption("known_failures")
@@ -41,6 +41,12 @@ class _Run:
             raise pytest.UsageError(
                 f"no such topic: {', '.join(unknown)}; there are: {', '.join(roster.TOPICS)}"
             )
+
+    @property
+    def profiles(self) -> list[str]:
+        """Which were named."""
+        named: list[str] = self.config.getoption("sandbox_profiles")
+        return named
 
     def prepare(self) -> None:
         """Open every provider.
@@ -89,6 +95,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--report", dest="sandbox_report", metavar="FILE",
         help="write the report: .json or .html; {profile} in it stands for the profile's name",
         action="append", default=[],
+    )  # fmt: skip
+    group.addoption(
+        "--depth", dest="sandbox_depth", choices=["memory", "local", "remote"],
+        help="how far random sequences go; by default as far away as the provider is",
     )  # fmt: skip
     group.addoption(
         "--known-failures", metavar="FILE",
@@ -235,7 +245,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         record.left = [
             *_left(profile, run.session, snapshots=record.subject.capabilities.snapshots)
         ]
-        if record.left:
+        if record.left or (record.complete and session.exitstatus == 0 and not record.ok):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         for name in session.config.getoption("sandbox_report"):
             path = Path(name.replace("{profile}", profile))

@@ -25,12 +25,7 @@ def summary(record: Record, width: int, *, colour: bool) -> str:
     """A table of what was shown, capability by capability."""
     subject = record.subject
     counts = Counter(test.outcome for test in record.tests.values())
-    table = Table(
-        title=f"{subject.profile}: {_verdict(record)}",
-        caption=", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())),
-        title_justify="left",
-        caption_justify="left",
-    )
+    table = Table()
     table.add_column("capability")
     table.add_column("shown")
     table.add_column("served by")
@@ -41,7 +36,9 @@ def summary(record: Record, width: int, *, colour: bool) -> str:
         table.add_row(name, _MARK[verdict], by)
     text = io.StringIO()
     console = Console(file=text, width=width, force_terminal=colour, no_color=not colour)
+    console.print(f"{subject.profile}: [bold]{_verdict(record)}[/]")
     console.print(table)
+    console.print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
     for address in record.left:
         console.print(f"[red]left behind:[/] {address}")
     return text.getvalue()

@@ -7,7 +7,15 @@ from .test_commands import *
 from .test_crash import *
 from .test_errors import *
 from .test_facade import *
+from .test_faults import *
 from .test_files import *
 from .test_lifecycle import *
+from .test_limits import *
+from .test_model import *
+from .test_network import *
 from .test_snapshots import *
 from .test_streaming import *
+from .test_unsupported import *
+
+# Else the marks of one module would count for the whole of whoever imports this with a star.
+del pytestmark  # noqa: F821

@@ -16,7 +16,6 @@ from sandboxkit import (
     CommandTimeoutError,
     InvalidRequestError,
     Sandbox,
-    UnsupportedError,
 )
 from sandboxkit.conformance.survivors import marked_sleep, survivors
 
@@ -95,17 +94,14 @@ def test_missing_cwd(sandbox: Sandbox) -> None:
         sandbox.run("true", cwd="/no-such-dir")
 
 
+@pytest.mark.needs("users")
 def test_unknown_user(sandbox: Sandbox) -> None:
-    expected = InvalidRequestError if sandbox.capabilities.users else UnsupportedError
-    with pytest.raises(expected, match="nobody-here" if sandbox.capabilities.users else "users"):
+    with pytest.raises(InvalidRequestError, match="nobody-here"):
         sandbox.run("true", user="nobody-here")
 
 
+@pytest.mark.needs("users")
 def test_other_user(sandbox: Sandbox) -> None:
-    if not sandbox.capabilities.users:
-        with pytest.raises(NotImplementedError):
-            sandbox.run("id -u", user="root")
-        return
     assert sandbox.run("id -u; id -g", user="root").stdout == "0\n0\n"
     assert sandbox.run("grep CapEff /proc/self/status", user="root").stdout.split()[1] == "0" * 16
 

@@ -43,7 +43,7 @@ def test_commands_see_the_same_bytes(sandbox: Sandbox, kind: str) -> None:
 
 
 def test_text_and_sources(sandbox: Sandbox, tmp_path: Path) -> None:
-    local = tmp_path / "local"
+    local = tmp_path / "source"
     local.write_bytes(b"local\xff")
     sandbox.files.write("text", "grüße\n")
     assert sandbox.files.read_text("text") == "grüße\n"
