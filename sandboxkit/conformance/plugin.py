@@ -158,6 +158,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         known_failures.check_matched(run.known, names)
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """What is not going to be run, for whatever reason, is not expected."""
+    for item in items:
+        record = item.config.stash[_RUN].record_of(item)
+        if record is not None:
+            record.tests.pop(_name(item), None)
+
+
 def _expect_failure(item: pytest.Item, run: _Run) -> None:
     reason = run.known.get(_base(item))
     if reason is not None:

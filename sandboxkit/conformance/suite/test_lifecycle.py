@@ -209,6 +209,7 @@ def test_found_from_another_process(target) -> None:
 
 def test_two_do_not_see_each_other(target) -> None:
     with target.create() as one, target.create() as two:
-        one.files.write("mine", "1")
-        assert not two.files.exists("mine")
+        for path in ("mine", "/tmp/mine"):
+            one.files.write(path, "1")
+            assert not two.files.exists(path)
         assert one.id != two.id
