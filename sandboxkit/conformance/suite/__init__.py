@@ -15,6 +15,8 @@ from .test_model import *
 from .test_network import *
 from .test_snapshots import *
 from .test_streaming import *
+from .test_terminals import *
+from .test_transfer import *
 from .test_unsupported import *
 
 # Else the marks of one module would count for the whole of whoever imports this with a star.

@@ -17,7 +17,7 @@ from sandboxkit import (
     TerminalSize,
     UnsupportedError,
 )
-from tests.contract.survivors import marked_sleep, survivors
+from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.timeout(60)
 
