@@ -123,10 +123,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each provider; which of them apply is seen when all are collected."""
     if "target" in metafunc.fixturenames:
-        run = metafunc.config.stash[_RUN]
-        if not run.records:
-            run.prepare()
-        metafunc.parametrize("target", run.profiles, indirect=True, scope="function")
+        # That none was named is told when all are collected: here it would be one error a test.
+        profiles = metafunc.config.stash[_RUN].profiles or ["nobody"]
+        metafunc.parametrize("target", profiles, indirect=True, scope="function")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -188,8 +187,8 @@ def _name(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return item.name
-    parts = [part for part in callspec.id.split("-") if part != callspec.params.get("target")]
-    return f"{_base(item)}[{'-'.join(parts)}]" if parts else _base(item)
+    parameters = callspec.id.replace(str(callspec.params.get("target")), "", 1).strip("-")
+    return f"{_base(item)}[{parameters}]" if parameters else _base(item)
 
 
 # -- what tests get -----------------------------------------------------------------------------
@@ -287,8 +286,10 @@ def _lost(config: pytest.Config, profile: str, record: Record) -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table."""
     config = terminalreporter.config
+    if config.option.collectonly:
+        return
     for profile, record in config.stash[_RUN].records.items():
-        if record.tests:
+        if record.tests or record.left:
             terminalreporter.write_line("")
             width = terminalreporter._tw.fullwidth
             text = summary(record, width, colour=terminalreporter._tw.hasmarkup)

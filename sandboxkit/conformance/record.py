@@ -67,6 +67,8 @@ class Record:
     def ok(self) -> bool:
         """Whether everything was run, nothing failed that is not known to, and nothing was left."""
         outcomes = {test.outcome for test in self.tests.values()}
+        if self.complete and "not run" in (self.core(), *self.capabilities().values()):
+            return False
         return bool(outcomes) and not self.left and outcomes <= {"passed", "known failure"}
 
     def capabilities(self) -> dict[str, Verdict]:

@@ -50,7 +50,12 @@ class Target:
     session: str
 
     def create(self, **options: object) -> Sandbox:
-        """A sandbox of this test, that ends by itself in ten minutes if nothing else ends it."""
+        """A sandbox of this test, that ends by itself in ten minutes if nothing else ends it.
+
+        Its network is cut where the provider can do that, and open where that is all there is.
+        """
+        if not self.capabilities.network_none:
+            options.setdefault("network", "full")
         options.setdefault("session", self.session)
         options.setdefault("lifetime", "10m")
         return Sandbox.create(self.profile, **options)  # type: ignore[arg-type]

@@ -211,5 +211,6 @@ def test_two_do_not_see_each_other(target) -> None:
     with target.create() as one, target.create() as two:
         for path in ("mine", "/tmp/mine"):
             one.files.write(path, "1")
-            assert not two.files.exists(path)
+            with pytest.raises(FileNotFoundError):
+                two.files.read_bytes(path)
         assert one.id != two.id

@@ -90,8 +90,16 @@ def test_the_network_is_there_when_asked_for(target) -> None:
         assert any(reaches(sandbox, host, port) for host in here) or reaches(sandbox, *PUBLIC)
 
 
+@pytest.mark.needs("network_none")
+def test_no_network_is_the_default_and_may_be_said(target) -> None:
+    (item,) = Sandbox.plan(target.profile).items
+    assert (item.capability, item.level, item.security) == ("network_none", "native", True)
+    with target.create(network="none") as sandbox:
+        assert sandbox.is_running()
+
+
 @pytest.mark.without("network_none")
 def test_an_open_network_has_to_be_accepted_in_words(target) -> None:
     with pytest.raises(NotImplementedError, match="network"):
-        target.create()
+        Sandbox.create(target.profile, session=target.session)
     assert Sandbox.list(target.profile, session=target.session) == []

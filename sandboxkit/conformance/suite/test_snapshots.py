@@ -16,6 +16,7 @@ def name(target) -> str:
     return f"snap-{target.session}"
 
 
+@pytest.mark.needs("file_ops")
 def test_restored_as_it_was(target, sandbox: Sandbox) -> None:
     contents = {"a.txt": b"one", "d/e/f.bin": bytes(range(256)), "empty": b"", "ü 😀": b"x"}
     for path, content in contents.items():
@@ -38,6 +39,7 @@ def test_restored_as_it_was(target, sandbox: Sandbox) -> None:
         assert snapshot.delete()
 
 
+@pytest.mark.needs("file_ops")
 def test_independent_of_source_and_siblings(target, sandbox: Sandbox) -> None:
     sandbox.files.write("shared", "original")
     snapshot = sandbox.snapshot()
@@ -80,6 +82,7 @@ def test_by_address_and_by_name(target, sandbox: Sandbox, name: str) -> None:
             target.create(snapshot=gone)
 
 
+@pytest.mark.needs("file_ops")
 def test_a_snapshot_of_a_restored_sandbox(target, sandbox: Sandbox) -> None:
     sandbox.files.write("a", "1")
     sandbox.files.write("b", "1")

@@ -230,7 +230,7 @@ class LeavesTemporaryFiles(Memory):
         tree.remove(temporary, recursive=False)
 
 
-@broken("test_errors_are_the_built_ins")
+@broken("test_errors_of_directories_are_the_built_ins")
 class MissingDirectoriesAreEmpty(Memory):
     """Lists what is not there as nothing."""
 
@@ -253,7 +253,7 @@ class MissingFilesAreEmpty(Memory):
             return
 
 
-@broken("test_errors_are_the_built_ins")
+@broken("test_errors_of_directories_are_the_built_ins")
 class OneErrorForAll(Memory):
     """Raises one kind of error for everything that is wrong with a directory."""
 
