@@ -12,7 +12,9 @@ from .test_files import *
 from .test_lifecycle import *
 from .test_limits import *
 from .test_model import *
+from .test_mounts import *
 from .test_network import *
+from .test_pause import *
 from .test_snapshots import *
 from .test_streaming import *
 from .test_terminals import *

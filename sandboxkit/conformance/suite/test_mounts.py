@@ -34,90 +34,97 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.needs("mounts")
-class TestShown:
-    def test_read_only_by_default(self, target, source: Path) -> None:
-        with target.create(mounts=[f"{source}:/mnt/data"]) as sandbox:
-            assert sandbox.run("cat /mnt/data/file.txt /mnt/data/deep/inner.txt").stdout == (
-                "content of file.txtcontent of deep/inner.txt"
-            )
-            assert sandbox.files.read_text("/mnt/data/file.txt") == "content of file.txt"
-            for command in ("touch /mnt/data/new", "rm /mnt/data/file.txt", "chmod 777 /mnt/data"):
-                refused = sandbox.run(command)
-                assert refused.exit_code != 0
-                assert "Read-only file system" in refused.stderr
-            with pytest.raises(OSError, match="Read-only"):
-                sandbox.files.write("/mnt/data/new", "x")
-        assert sorted(os.listdir(source)) == ["deep", "file.txt"]
+def test_read_only_by_default(target, source: Path) -> None:
+    with target.create(mounts=[f"{source}:/mnt/data"]) as sandbox:
+        assert sandbox.run("cat /mnt/data/file.txt /mnt/data/deep/inner.txt").stdout == (
+            "content of file.txtcontent of deep/inner.txt"
+        )
+        assert sandbox.files.read_text("/mnt/data/file.txt") == "content of file.txt"
+        for command in ("touch /mnt/data/new", "rm /mnt/data/file.txt", "chmod 777 /mnt/data"):
+            refused = sandbox.run(command)
+            assert refused.exit_code != 0
+            assert "Read-only file system" in refused.stderr
+        with pytest.raises(OSError, match="Read-only"):
+            sandbox.files.write("/mnt/data/new", "x")
+    assert sorted(os.listdir(source)) == ["deep", "file.txt"]
 
-    def test_what_a_writable_mount_gets_is_the_owners(self, target, source: Path) -> None:
-        with target.create(mounts=[f"{source}:/mnt/data:rw"]) as sandbox:
-            sandbox.run(
-                "echo ran > /mnt/data/made; mkdir /mnt/data/d; rm /mnt/data/file.txt"
-            ).check()
-            sandbox.files.write("/mnt/data/written", "by the file interface")
-            owners = sandbox.run("stat -c %U /mnt/data /mnt/data/made /mnt/data/written").stdout
-            assert set(owners.split()) == {sandbox.run("id -un").stdout.strip()}
-            (source / "from-here").write_text("seen at once")
-            give(source / "from-here")
-            assert sandbox.files.read_text("/mnt/data/from-here") == "seen at once"
-        assert (source / "made").read_text() == "ran\n"
-        assert (source / "written").read_text() == "by the file interface"
-        assert not (source / "file.txt").exists()
-        for name in ("made", "d", "written"):
-            assert (source / name).stat().st_uid == OWNER
 
-    def test_every_way_to_write_one(
-        self, target, source: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(source.parent)
-        monkeypatch.setenv("HOME", str(source.parent))
-        mounts = [
-            "source:/mnt/relative",
-            "~/source:/mnt/home:ro",
-            Mount(source, "/mnt/object"),
-            {"source": str(source), "target": "/mnt/table", "read_only": False},
-            Mount(source / "deep", "/home/user/project/deep"),
-        ]
-        with target.create(mounts=mounts) as sandbox:
-            for name in ("relative", "home", "object", "table"):
-                assert sandbox.files.exists(f"/mnt/{name}/file.txt")
-            assert sandbox.run("touch /mnt/table/new").ok
-            assert sandbox.files.read_text("project/deep/inner.txt") == "content of deep/inner.txt"
-            assert sandbox.run("touch project/beside").ok, "what was made on the way is the user's"
+@pytest.mark.needs("mounts")
+def test_what_a_writable_mount_gets_is_the_owners(target, source: Path) -> None:
+    with target.create(mounts=[f"{source}:/mnt/data:rw"]) as sandbox:
+        sandbox.run("echo ran > /mnt/data/made; mkdir /mnt/data/d; rm /mnt/data/file.txt").check()
+        sandbox.files.write("/mnt/data/written", "by the file interface")
+        owners = sandbox.run("stat -c %U /mnt/data /mnt/data/made /mnt/data/written").stdout
+        assert set(owners.split()) == {sandbox.run("id -un").stdout.strip()}
+        (source / "from-here").write_text("seen at once")
+        give(source / "from-here")
+        assert sandbox.files.read_text("/mnt/data/from-here") == "seen at once"
+    assert (source / "made").read_text() == "ran\n"
+    assert (source / "written").read_text() == "by the file interface"
+    assert not (source / "file.txt").exists()
+    for name in ("made", "d", "written"):
+        assert (source / name).stat().st_uid == OWNER
 
-    def test_a_mount_within_a_mount(self, target, source: Path, tmp_path: Path) -> None:
-        inner = give(tmp_path)
-        (inner / "inner.txt").write_text("another")
-        mounts = [f"{inner}:/data/deep", f"{source}:/data"]  # the order does not matter
-        with target.create(mounts=mounts) as sandbox:
-            assert sandbox.run("cat /data/file.txt").stdout == "content of file.txt"
-            assert sandbox.run("cat /data/deep/inner.txt").stdout == "another"
-        with pytest.raises(InvalidRequestError, match="mkdir -p"):
-            target.create(mounts=[f"{source}:/data", f"{inner}:/data/missing"])
-        assert not (source / "missing").exists()
 
-    def test_nothing_beyond_it_can_be_seen(self, target, source: Path) -> None:
-        (source.parent / "outside").write_text("not named")
-        (source / "up").symlink_to("../outside")
-        (source / "absolute").symlink_to(source.parent / "outside")
-        (source / "shell").symlink_to("/home/user")
-        with target.create(mounts=[f"{source}:/mnt/data"]) as sandbox:
-            for path in ("up", "absolute", "../outside", "../source"):
-                assert not sandbox.run(f"ls -d /mnt/data/{path}/ || cat /mnt/data/{path}").ok
-            # A link leads where it leads inside, as on any system.
-            assert sandbox.run("cd -P /mnt/data/shell && pwd").stdout == "/home/user\n"
+@pytest.mark.needs("mounts")
+def test_every_way_to_write_one(target, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(source.parent)
+    monkeypatch.setenv("HOME", str(source.parent))
+    mounts = [
+        "source:/mnt/relative",
+        "~/source:/mnt/home:ro",
+        Mount(source, "/mnt/object"),
+        {"source": str(source), "target": "/mnt/table", "read_only": False},
+        Mount(source / "deep", "/home/user/project/deep"),
+    ]
+    with target.create(mounts=mounts) as sandbox:
+        for name in ("relative", "home", "object", "table"):
+            assert sandbox.files.exists(f"/mnt/{name}/file.txt")
+        assert sandbox.run("touch /mnt/table/new").ok
+        assert sandbox.files.read_text("project/deep/inner.txt") == "content of deep/inner.txt"
+        assert sandbox.run("touch project/beside").ok, "what was made on the way is the user's"
 
-    def test_two_sandboxes_may_share_one(self, target, source: Path) -> None:
-        mounts = [f"{source}:/mnt/data:rw"]
-        with target.create(mounts=mounts) as one, target.create(mounts=mounts) as two:
-            one.files.write("/mnt/data/message", "hello")
-            assert two.files.read_text("/mnt/data/message") == "hello"
 
-    def test_mounting_costs_no_rights(self, target, source: Path) -> None:
-        with target.create(mounts=[f"{source}:/mnt/data:rw"], workdir="/mnt/data") as sandbox:
-            assert sandbox.run("pwd; id -u").stdout == "/mnt/data\n1000\n"
-            assert sandbox.run_code("open('file.txt').read()").text == "'content of file.txt'"
-            assert not sandbox.run("chown 0 file.txt").ok
+@pytest.mark.needs("mounts")
+def test_a_mount_within_a_mount(target, source: Path, tmp_path: Path) -> None:
+    inner = give(tmp_path)
+    (inner / "inner.txt").write_text("another")
+    mounts = [f"{inner}:/data/deep", f"{source}:/data"]  # the order does not matter
+    with target.create(mounts=mounts) as sandbox:
+        assert sandbox.run("cat /data/file.txt").stdout == "content of file.txt"
+        assert sandbox.run("cat /data/deep/inner.txt").stdout == "another"
+    with pytest.raises(InvalidRequestError, match="mkdir -p"):
+        target.create(mounts=[f"{source}:/data", f"{inner}:/data/missing"])
+    assert not (source / "missing").exists()
+
+
+@pytest.mark.needs("mounts")
+def test_nothing_beyond_it_can_be_seen(target, source: Path) -> None:
+    (source.parent / "outside").write_text("not named")
+    (source / "up").symlink_to("../outside")
+    (source / "absolute").symlink_to(source.parent / "outside")
+    (source / "shell").symlink_to("/home/user")
+    with target.create(mounts=[f"{source}:/mnt/data"]) as sandbox:
+        for path in ("up", "absolute", "../outside", "../source"):
+            assert not sandbox.run(f"ls -d /mnt/data/{path}/ || cat /mnt/data/{path}").ok
+        # A link leads where it leads inside, as on any system.
+        assert sandbox.run("cd -P /mnt/data/shell && pwd").stdout == "/home/user\n"
+
+
+@pytest.mark.needs("mounts")
+def test_two_sandboxes_may_share_one(target, source: Path) -> None:
+    mounts = [f"{source}:/mnt/data:rw"]
+    with target.create(mounts=mounts) as one, target.create(mounts=mounts) as two:
+        one.files.write("/mnt/data/message", "hello")
+        assert two.files.read_text("/mnt/data/message") == "hello"
+
+
+@pytest.mark.needs("mounts")
+def test_mounting_costs_no_rights(target, source: Path) -> None:
+    with target.create(mounts=[f"{source}:/mnt/data:rw"], workdir="/mnt/data") as sandbox:
+        assert sandbox.run("pwd; id -u").stdout == "/mnt/data\n1000\n"
+        assert sandbox.run_code("open('file.txt').read()").text == "'content of file.txt'"
+        assert not sandbox.run("chown 0 file.txt").ok
 
 
 @pytest.mark.needs("mounts", "snapshots")
