@@ -136,7 +136,8 @@ class SandboxMachine(RuleBasedStateMachine):
     def create(self) -> Any:
         """A fresh one is empty."""
         sandbox = self.target.create()
-        sandbox.files.mkdir(self.base)
+        if self.flags["file_ops"]:
+            sandbox.files.mkdir(self.base)
         return self.adopt(sandbox, {})
 
     @rule(model=live)

@@ -244,7 +244,7 @@ def test_bad_paths(sandbox: Sandbox) -> None:
         lambda: sandbox.files.read_bytes("a\0b"),
         lambda: sandbox.files.write("a\0b", ""),
         lambda: sandbox.files.write("", "x"),
-        lambda: sandbox.files.rename("x", "a\0b"),
+        lambda: sandbox.files.upload("/dev/null", "a\0b"),
     ):
         with pytest.raises(InvalidRequestError):
             attempt()
