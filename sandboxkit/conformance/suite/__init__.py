@@ -9,12 +9,15 @@ from .test_errors import *
 from .test_facade import *
 from .test_faults import *
 from .test_files import *
+from .test_fork import *
 from .test_lifecycle import *
+from .test_lifetime import *
 from .test_limits import *
 from .test_model import *
 from .test_mounts import *
 from .test_network import *
 from .test_pause import *
+from .test_ports import *
 from .test_snapshots import *
 from .test_streaming import *
 from .test_terminals import *

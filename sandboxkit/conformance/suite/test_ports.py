@@ -24,7 +24,8 @@ from sandboxkit import (
     SandboxNotFoundError,
     UnsupportedError,
 )
-from tests.contract.port_servers import ECHO, WEB, serve
+
+from .port_servers import ECHO, WEB, serve
 
 MIB = 1 << 20
 
