@@ -243,7 +243,7 @@ class MemoryProvider(Provider):
             if fnmatch.fnmatchcase(text, pattern):
                 return _Scripted(reply)
         raise UnsupportedError(
-            f"the memory provider runs nothing, and no reply was scripted for {text!r}",
+            f"the memory provider runs no commands, and no reply was scripted for {text!r}",
             capability="commands",
             provider=self.name,
             hint="sandboxkit.testing.world().reply(command, Reply(...))",

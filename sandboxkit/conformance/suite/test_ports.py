@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 
 import pytest
@@ -345,3 +347,16 @@ def test_create_refuses_ports(target) -> None:
     with pytest.raises(UnsupportedError) as caught:
         target.create(ports=[8000])
     assert caught.value.capability == "ports"
+
+
+@pytest.mark.needs("port_urls", "commands")
+def test_the_providers_own_url_answers(sandbox: Sandbox) -> None:
+    serve(sandbox, WEB, 8000)
+    with urllib.request.urlopen(sandbox.url(8000), timeout=30) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.needs("ports")
+@pytest.mark.without("port_urls")
+def test_urls_are_of_this_machine_alone(sandbox: Sandbox) -> None:
+    assert urllib.parse.urlsplit(sandbox.url(8000, wait=None)).hostname == "127.0.0.1"

@@ -144,6 +144,15 @@ def test_undeclared_terminals(sandbox: Sandbox) -> None:
     refused("terminals", sandbox.pty)
 
 
+@pytest.mark.without("trees")
+def test_undeclared_trees(sandbox: Sandbox, tmp_path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UnsupportedError):
+        sandbox.files.upload(tmp_path, "copy")
+    with pytest.raises(FileNotFoundError):
+        sandbox.files.read_bytes("copy/file")
+
+
 @pytest.mark.without("users")
 def test_undeclared_users(target, sandbox: Sandbox) -> None:
     refused("users", lambda: sandbox.run("true", user="root"))
