@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sandboxkit.conformance.watching import Picture
 from sandboxkit.guest.agent import watchfollow, watchtree
 from sandboxkit.guest.agent.errors import OpError
 from sandboxkit.guest.agent.watchfollow import Follower
 from tests.watch_program import Chaos, tree
-from tests.watching import Picture
 
 
 class Rig:

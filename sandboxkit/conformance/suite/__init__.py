@@ -23,6 +23,7 @@ from .test_streaming import *
 from .test_terminals import *
 from .test_transfer import *
 from .test_unsupported import *
+from .test_watch import *
 
 # Else the marks of one module would count for the whole of whoever imports this with a star.
 del pytestmark  # noqa: F821

@@ -19,7 +19,7 @@ from sandboxkit import (
     UnsupportedError,
     Watch,
 )
-from tests.watching import PROGRAM, Picture
+from sandboxkit.conformance.watching import PROGRAM, Picture
 
 from .conftest import Target
 

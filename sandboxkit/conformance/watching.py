@@ -25,6 +25,7 @@ class Picture:
         self.events = 0
 
     def fold(self, event: Mapping[str, Any]) -> None:
+        """Take in an event."""
         self.events += 1
         kind, path, type_ = event["kind"], event["path"], event["type"]
         if kind == "overflow":
