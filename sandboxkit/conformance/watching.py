@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-PROGRAM = Path(__file__).with_name("watch_program.py").read_text()
+PROGRAM = (Path(__file__).parent / "suite" / "watch_program.py").read_text()
 
 
 class Picture:

@@ -19,9 +19,8 @@ from sandboxkit import (
     UnsupportedError,
     Watch,
 )
+from sandboxkit.conformance.target import Target
 from sandboxkit.conformance.watching import PROGRAM, Picture
-
-from .conftest import Target
 
 HOME = "/home/user/"
 PATIENCE = 30.0
