@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -32,6 +33,7 @@ def roster() -> dict[str, str]:
         pytest.UsageError: two tests have one name; in a star import one would hide the other.
     """
     found: dict[str, str] = {}
+    fixtures: dict[str, str] = {}
     for topic in TOPICS:
         module = importlib.import_module(_PREFIX + topic)
         for name, value in vars(module).items():
@@ -42,7 +44,22 @@ def roster() -> dict[str, str]:
             if name in found:
                 raise pytest.UsageError(f"{name} is both in {found[name]} and in {topic}")
             found[name] = topic
+        _claim_fixtures(module, topic, fixtures)
     return found
+
+
+def _claim_fixtures(module: ModuleType, topic: str, fixtures: dict[str, str]) -> None:
+    """See that a star import brings every module's own fixtures, and none for all tests."""
+    for name, value in vars(module).items():
+        if getattr(value, "__module__", None) != module.__name__ or not _is_fixture(value):
+            continue
+        if name in fixtures:
+            raise pytest.UsageError(f"fixture {name} is both in {fixtures[name]} and in {topic}")
+        fixtures[name] = topic
+
+
+def _is_fixture(value: object) -> bool:
+    return type(value).__name__ == "FixtureFunctionDefinition"
 
 
 def belongs(item: pytest.Item) -> bool:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.watch_program import Chaos, tree
 
 from sandboxkit.conformance.watching import Picture
 from sandboxkit.guest.agent import watchfollow, watchtree
 from sandboxkit.guest.agent.errors import OpError
 from sandboxkit.guest.agent.watchfollow import Follower
-from tests.watch_program import Chaos, tree
 
 
 class Rig:

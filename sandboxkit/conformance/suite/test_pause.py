@@ -20,23 +20,9 @@ from sandboxkit import (
     Sandbox,
     SandboxNotFoundError,
     SandboxPausedError,
-    UnsupportedError,
 )
 
 pytestmark = pytest.mark.needs("pause")
-
-
-@pytest.fixture(autouse=True)
-def can_pause(request: pytest.FixtureRequest) -> None:
-    """An instance may be narrower than its class; what it answers then is tested apart."""
-    if "sandbox" not in request.fixturenames:
-        return
-    sandbox = request.getfixturevalue("sandbox")
-    if not sandbox.capabilities.pause:
-        with pytest.raises(UnsupportedError) as caught:
-            sandbox.pause()
-        assert caught.value.capability == "pause"
-        pytest.skip("this user cannot pause; refused as it should be")
 
 
 def test_what_a_paused_sandbox_answers(target, sandbox) -> None:
