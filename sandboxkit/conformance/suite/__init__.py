@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .test_code import *
+from .test_code_bash import *
+from .test_code_stream import *
 from .test_commands import *
 from .test_crash import *
 from .test_errors import *

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from sandboxkit import CodeFailedError, CodeTimeoutError, Sandbox
+from sandboxkit.conformance.survivors import marked_sleep, survivors
 from sandboxkit.models import Execution
-from tests.contract.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.needs("code")
 
@@ -64,7 +64,7 @@ def test_death_is_an_error(sandbox: Sandbox) -> None:
     "code",
     ["sleep 60", "while :; do :; done", "f() { while :; do sleep 1; done; }; f", "cat <(sleep 60)"],
 )
-def test_timeout_keeps_state(sandbox: Sandbox, code: str) -> None:
+def test_bash_timeout_keeps_state(sandbox: Sandbox, code: str) -> None:
     bash(sandbox, "kept=yes")
     began = time.monotonic()
     with pytest.raises(CodeTimeoutError) as caught:
@@ -74,7 +74,7 @@ def test_timeout_keeps_state(sandbox: Sandbox, code: str) -> None:
     assert bash(sandbox, "echo $kept [$A]").logs.stdout == "yes []\n"
 
 
-def test_env_is_for_one_cell(sandbox: Sandbox) -> None:
+def test_bash_env_is_for_one_cell(sandbox: Sandbox) -> None:
     value = 'it\'s "q" $x\n2'
     execution = bash(sandbox, 'printf %s "$A"; bash -c \'printf %s "$A"\'', env={"A": value})
     assert execution.logs.stdout == value * 2
