@@ -214,3 +214,13 @@ def test_two_do_not_see_each_other(target) -> None:
             with pytest.raises(FileNotFoundError):
                 two.files.read_bytes(path)
         assert one.id != two.id
+
+
+@pytest.mark.needs("images")
+def test_an_image_is_started_from_by_its_name(target) -> None:
+    with target.create() as sandbox:
+        image = sandbox.info().template  # the one image that is there for certain
+    with target.create(image=image) as sandbox:
+        assert sandbox.info().template == image
+    with pytest.raises(LookupError, match="no-such-image"):
+        target.create(image="no-such-image:none")

@@ -97,11 +97,6 @@ def test_undeclared_limit_pids(target) -> None:
     create_refused(target, "limit_pids", resources={"pids": 100})
 
 
-@pytest.mark.without("metrics")
-def test_undeclared_metrics(sandbox: Sandbox) -> None:
-    refused("metrics", sandbox.metrics)
-
-
 @pytest.mark.without("mounts")
 def test_undeclared_mounts(target, tmp_path) -> None:
     create_refused(target, "mounts", mounts=[f"{tmp_path}:/mnt/shown"])
@@ -122,11 +117,15 @@ def test_undeclared_network_rules(target) -> None:
     create_refused(target, "network_rules", network=["example.org"])
 
 
+@pytest.mark.without("pause_on_timeout")
+def test_undeclared_pause_on_timeout(target) -> None:
+    create_refused(target, "pause_on_timeout", on_timeout="pause")
+
+
 @pytest.mark.without("pause")
 def test_undeclared_pause(target, sandbox: Sandbox) -> None:
     refused("pause", sandbox.pause)
     refused("pause", sandbox.resume)
-    refused("pause", lambda: target.create(on_timeout="pause"))
 
 
 @pytest.mark.without("ports")
