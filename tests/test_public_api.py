@@ -46,7 +46,7 @@ def all_sources() -> list[Path]:
         path
         for package in PACKAGES
         for path in sorted(package.rglob("*.py"))
-        if "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts and "suite" not in path.parts  # tests
     ]
 
 

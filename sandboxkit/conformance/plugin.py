@@ -97,7 +97,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append", default=[],
     )  # fmt: skip
     group.addoption(
-        "--depth", dest="sandbox_depth", choices=["memory", "local", "remote"],
+        "--depth", dest="sandbox_depth", choices=["model", "near", "far"],
         help="how far random sequences go; by default as far away as the provider is",
     )  # fmt: skip
     group.addoption(
@@ -115,6 +115,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "needs(*capabilities): the test is for providers that declare these",
         "without(*capabilities): the test is for providers that do not declare these",
+        "slow: takes more than ten seconds",
     ):
         config.addinivalue_line("markers", line)
     config.stash[_RUN] = _Run(config)

@@ -35,14 +35,14 @@ __all__ = ["PROFILES", "SandboxMachine", "profile_for"]
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 PROFILES = {
-    "memory": settings(
+    "model": settings(
         max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=_SLOW
     ),
-    "local": settings(
+    "near": settings(
         max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=_SLOW
     ),
     # Where each step costs a round trip and money, a failure is told as it was found.
-    "remote": settings(
+    "far": settings(
         max_examples=3,
         stateful_step_count=30,
         deadline=None,
@@ -56,10 +56,10 @@ MAX_LIVE = 5
 
 
 def profile_for(isolation: str) -> str:
-    """The profile that suits a provider: ``memory``, ``local`` or ``remote``."""
+    """The profile that suits a provider: ``model``, ``near`` or ``far``."""
     if isolation == "none":
-        return "memory"
-    return "remote" if isolation in ("remote", "microvm") else "local"
+        return "model"
+    return "far" if isolation in ("remote", "microvm") else "near"
 
 
 _names = st.sampled_from(["a", "b", "c d", "ü", "x" * 40])

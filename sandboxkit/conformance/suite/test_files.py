@@ -317,14 +317,14 @@ def test_files_from_many_threads(sandbox: Sandbox) -> None:
 
 
 def test_many_are_written_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
-    local = tmp_path / "local"
-    local.write_bytes(b"local")
+    local = tmp_path / "source"
+    local.write_bytes(b"source")
     many = {f"many/{number}/file": f"{number}" * number for number in range(100)}
     sandbox.files.write_many({**many, "path": local, "/tmp/chunks": iter([b"a", b"b"])})
     for path in ("many/0/file", "many/1/file", "many/99/file"):
         assert sandbox.files.read_text(path) == many[path]
     assert len(sandbox.files.list("many", depth=2)) == 200
-    assert sandbox.files.read_bytes("path") == b"local"
+    assert sandbox.files.read_bytes("path") == b"source"
     assert sandbox.files.read_bytes("/tmp/chunks") == b"ab"
     sandbox.files.write_many({})
 
