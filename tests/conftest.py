@@ -24,12 +24,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-PROVIDERS = os.environ.get("SANDBOXKIT_TEST_PROVIDERS", "memory,local")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Ours are held to the contract unless others are named."""
-    config.option.sandbox_profiles = config.option.sandbox_profiles or PROVIDERS.split(",")
+HERE = "memory,local" if engine.why_not() else "memory,local,docker"
+PROVIDERS = os.environ.get("SANDBOXKIT_TEST_PROVIDERS", HERE)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,8 +50,9 @@ def private_daemon() -> Iterator[None]:
     assert not files, f"snapshots that no test deleted: {files}"
 
 
-def pytest_configure() -> None:
-    """In automation nothing may be left out silently."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Ours are held to the contract, unless others are named; nothing is left out silently."""
+    config.option.sandbox_profiles = config.option.sandbox_profiles or PROVIDERS.split(",")
     if engine.is_needed() and engine.why_not():
         raise pytest.UsageError(f"the tests of the docker provider cannot run: {engine.why_not()}")
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from sandboxkit import Sandbox
-from tests.contract.port_servers import ECHO, WEB, serve
+from sandboxkit.conformance.suite.port_servers import ECHO, WEB, serve
 
 
 @pytest.fixture

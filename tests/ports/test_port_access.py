@@ -12,9 +12,9 @@ import pytest
 import websockets
 
 from sandboxkit import PortURL, Sandbox
+from sandboxkit.conformance.suite.port_servers import WEB, serve
 from sandboxkit.ports import http
-from tests.contract.port_client import ask, basic, login, place, raw, token
-from tests.contract.port_servers import WEB, serve
+from tests.ports.port_client import ask, basic, login, place, raw, token
 
 pytestmark = pytest.mark.needs("ports")
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from sandboxkit import PortURL, Sandbox
-from tests.contract.browser import browser
-from tests.contract.port_client import place, token
-from tests.contract.port_servers import WEB, serve
+from sandboxkit.conformance.suite.port_servers import WEB, serve
+from tests.ports.browser import browser
+from tests.ports.port_client import place, token
 
 pytestmark = pytest.mark.needs("ports", "network_none")
 

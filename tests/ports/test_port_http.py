@@ -21,8 +21,8 @@ import requests
 import websockets
 
 from sandboxkit import AsyncSandbox, PortURL, Sandbox
-from tests.contract.port_client import ask, place, token
-from tests.contract.port_servers import WEB, serve
+from sandboxkit.conformance.suite.port_servers import WEB, serve
+from tests.ports.port_client import ask, place, token
 
 pytestmark = pytest.mark.needs("ports")
 
