@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -19,6 +20,9 @@ from tests.engine import EngineCensus
 from tests.leaks import Census
 from tests.local.harness import stop_daemon
 
+OWNER = f"tests-{os.getpid()}-{secrets.token_hex(4)}"
+"""Whose everything is that a run makes; others may be at work on the same engine."""
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and our children, which tests interrupt, inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,8 +36,9 @@ PROVIDERS = os.environ.get("SANDBOXKIT_TEST_PROVIDERS", HERE)
 def private_daemon() -> Iterator[None]:
     """Tests never touch the daemon of the user who runs them."""
     state = Path(tempfile.mkdtemp(prefix="sandboxkit-test-"))
-    before, engine_before = Census.take(state), EngineCensus.take()
+    before, engine_before = Census.take(state), EngineCensus.take(OWNER)
     os.environ[paths.STATE_VARIABLE] = str(state)
+    os.environ["SANDBOXKIT_OWNER"] = OWNER
     os.environ.setdefault(IMAGE_VARIABLE, "sandboxkit-test:base")
     os.environ["XDG_CONFIG_HOME"] = str(state / "no-configuration")
     yield
@@ -44,7 +49,7 @@ def private_daemon() -> Iterator[None]:
     left = Census.take(state).since(before)
     files = [name for name in left.pop("files", []) if "/snapshots/" in str(name)]
     shutil.rmtree(state)
-    on_engine = EngineCensus.take().since(engine_before)
+    on_engine = EngineCensus.take(OWNER).since(engine_before)
     assert not on_engine, f"the run left this behind on the engine: {on_engine}"
     assert not left, f"the run left this behind: {left}"
     assert not files, f"snapshots that no test deleted: {files}"

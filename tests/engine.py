@@ -81,9 +81,8 @@ class EngineCensus:
     Attributes:
         containers: in any state.
         volumes: but for the published ones with the guest, which are made once for an engine.
-        images: by id, those without a name included.
+        images: snapshots by id, those without a name included.
         networks: by name.
-        mounts: of containers, in our own mount table.
         processes: those that hold containers.
     """
 
@@ -91,29 +90,24 @@ class EngineCensus:
     volumes: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
     networks: frozenset[str] = frozenset()
-    mounts: frozenset[str] = frozenset()
     processes: frozenset[str] = frozenset()
 
     @classmethod
-    def take(cls) -> EngineCensus:
-        """Count now."""
+    def take(cls, owner: str) -> EngineCensus:
+        """Count now what is this owner's; others may be at work on the same engine."""
         if why_not():
             return cls()
+        mine = containers(kind="sandbox", owner=owner)
+        ids = [item["Id"] for item in mine]
         volumes = ask("GET", "/volumes")[1]["Volumes"] or []
         return cls(
             containers=frozenset(
-                f"{item['Id'][:12]} {item['State']} {item['Labels']}"
-                for item in ask("GET", "/containers/json?all=1")[1]
+                f"{item['Id'][:12]} {item['State']} {item['Labels']}" for item in mine
             ),
             volumes=frozenset(_names(volumes)),
-            images=frozenset(item["Id"] for item in ask("GET", "/images/json?all=1")[1]),
+            images=frozenset(_images(owner)),
             networks=frozenset(item["Name"] for item in ask("GET", "/networks")[1]),
-            mounts=frozenset(
-                line.split()[4]
-                for line in Path("/proc/self/mountinfo").read_text().splitlines()
-                if "/docker/" in line
-            ),
-            processes=frozenset(_holders()),
+            processes=frozenset(line for line in _holders() if any(one in line for one in ids)),
         )
 
     def since(self, before: EngineCensus) -> dict[str, list[str]]:
@@ -123,6 +117,11 @@ class EngineCensus:
             for field in fields(self)
         }
         return {kind: found for kind, found in new.items() if found}
+
+
+def _images(owner: str) -> list[str]:
+    filters = quote(json.dumps({"label": [f"sandboxkit.owner={owner}"]}))
+    return [item["Id"] for item in ask("GET", f"/images/json?all=1&filters={filters}")[1]]
 
 
 def _names(volumes: Iterable[Mapping[str, Any]]) -> list[str]:

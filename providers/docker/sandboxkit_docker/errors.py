@@ -46,7 +46,7 @@ _RULES = (
         "docker system df; docker system prune",
     ),
     _Rule(
-        r"unknown or invalid runtime name",
+        r"unknown or invalid runtime name|unknown runtime specified",
         errors.UnsupportedError,
         "docker info --format '{{.Runtimes}}'",
     ),

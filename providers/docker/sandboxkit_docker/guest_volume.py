@@ -65,10 +65,12 @@ class GuestVolume:
 
     async def forget(self) -> None:
         """It has turned out not to be there after all: unpublish it, so that it is made again."""
+        # The engine has made an empty one of that name for the container that was to have it.
+        names = [name for name in (_published_name(), self._name) if name]
         self._name, self._making = "", None
-        volume = self._volume(_published_name())
-        with contextlib.suppress(Absent, Conflict):
-            await self._engine.call("create", volume.delete())
+        for name in names:
+            with contextlib.suppress(Absent, Conflict):
+                await self._engine.call("create", self._volume(name).delete())
 
     async def aclose(self) -> None:
         """Give up what is being made. Idempotent."""

@@ -57,9 +57,7 @@ class MemoryWatch:
 
     async def _count(self, sandbox_id: str) -> int:
         for path in _FILES:
-            request = ReadFileRequest(
-                sandbox_id=sandbox_id, path=path, length=_LONGEST, user="root"
-            )
+            request = ReadFileRequest(sandbox_id=sandbox_id, path=path, length=_LONGEST, user="0")
             content = b""
             with contextlib.suppress(FileError):
                 async for chunk in self._read(request):

@@ -21,6 +21,10 @@ def _default_image() -> str:
     return os.environ.get(IMAGE_VARIABLE) or DEFAULT_IMAGE
 
 
+def _host() -> str | None:
+    return os.environ.get("DOCKER_HOST") or None
+
+
 class DockerSettings(ProviderSettings):
     """Which engine, and what its containers are like.
 
@@ -37,7 +41,7 @@ class DockerSettings(ProviderSettings):
         network: the engine's network that ``network="full"`` means.
     """
 
-    host: str | None = None
+    host: str | None = Field(default_factory=_host)
     default_image: str = Field(default_factory=_default_image)
     guest_image: str = DEFAULT_IMAGE
     pull: bool = True

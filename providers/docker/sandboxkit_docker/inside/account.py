@@ -56,6 +56,9 @@ def _default() -> Account:
         return accounts.find(_USER)
     except OpError:
         pass
+    if not os.path.exists(accounts.PASSWD):
+        _append(accounts.PASSWD, "root:x:0:0::/root:/bin/sh\n")
+        _append(accounts.GROUP, "root:x:0:\n")
     shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
     _append(accounts.PASSWD, "%s:x:%d:%d::%s:%s\n" % (_USER, _UID, _UID, _HOME, shell))
     if accounts.group_name(_UID) == str(_UID):

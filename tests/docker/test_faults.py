@@ -1,0 +1,273 @@
+"""What goes wrong with engines, and that each ends in the right error with nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from sandboxkit import (
+    AsyncSandbox,
+    ExecLostError,
+    ProviderUnavailableError,
+    Sandbox,
+    SandboxNotFoundError,
+    TemplateNotFoundError,
+    reap,
+)
+from tests import engine
+
+
+def eventually(true: Callable[[], object], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def pending(sandbox: Sandbox, act: Callable[[], object]) -> ExecLostError:
+    """What a call hears that is under way when `act` happens."""
+    began = threading.Event()
+    caught: list[ExecLostError] = []
+
+    def run() -> None:
+        try:
+            sandbox.run("echo partial; sleep 300", on_stdout=lambda _: began.set())
+        except ExecLostError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert began.wait(20)
+    act()
+    thread.join(30)
+    assert not thread.is_alive()
+    (error,) = caught
+    assert error.outcome == "unknown"
+    assert error.partial is not None
+    assert error.partial.stdout == "partial\n"
+    return error
+
+
+def test_a_container_removed_behind_our_back(session: str) -> None:
+    with Sandbox.create("docker", session=session) as sandbox:
+        error = pending(sandbox, lambda: engine.ask("DELETE", f"/containers/{sandbox.id}?force=1"))
+        assert error.cause == "killed"
+        for use in (lambda: sandbox.run("true"), lambda: sandbox.files.read_text("x")):
+            with pytest.raises(SandboxNotFoundError):
+                use()
+        assert not sandbox.is_running()
+        assert sandbox.kill() is False
+
+
+def test_a_first_process_that_is_killed(session: str) -> None:
+    with Sandbox.create("docker", session=session) as sandbox:
+        pid = engine.inspect(sandbox.id)["State"]["Pid"]
+        error = pending(sandbox, lambda: os.kill(pid, signal.SIGKILL))
+        assert error.cause == "transport"
+        with pytest.raises(SandboxNotFoundError):
+            sandbox.run("true")
+    eventually(lambda: not engine.containers(session=session))
+
+
+def test_out_of_memory(session: str) -> None:
+    """The command dies; what it was started in goes on."""
+    limits = {"memory": "100MiB"}
+    with Sandbox.create("docker", session=session, resources=limits) as sandbox:
+        result = sandbox.run(["python3", "-c", "b = bytearray(400 << 20)"])
+        assert (result.exit_code, result.signal, result.oom) == (137, 9, True)
+        assert sandbox.run("echo lives").stdout == "lives\n"
+        assert not sandbox.run("kill -KILL $$").oom
+
+
+def test_an_image_deleted_in_between(session: str) -> None:
+    tag = f"sandboxkit-test:{session}"
+    assert engine.ask(
+        "POST", f"/images/sandboxkit-test:base/tag?repo=sandboxkit-test&tag={session}"
+    )
+    with Sandbox.create("docker", image=tag, session=session) as sandbox:
+        engine.ask("DELETE", f"/images/{tag}?force=1")
+        assert sandbox.run("echo lives").stdout == "lives\n"
+        with pytest.raises(TemplateNotFoundError) as caught:
+            Sandbox.create("docker", image=tag, session=session)
+        assert caught.value.outcome == "not_started"
+
+
+def test_the_guests_volume_removed(session: str) -> None:
+    """It is made again, and nobody notices but by the time it takes."""
+    Sandbox.create("docker", session=session).kill()
+    for volume in engine.ask("GET", "/volumes")[1]["Volumes"]:
+        if (volume["Labels"] or {}).get("sandboxkit.kind", "").startswith("guest"):
+            engine.ask("DELETE", f"/volumes/{volume['Name']}")
+    with Sandbox.create("docker", session=session) as sandbox:
+        assert sandbox.run("echo back").stdout == "back\n"
+
+
+def test_no_socket_and_no_permission(
+    session: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing.sock"
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{missing}")
+    with pytest.raises(ProviderUnavailableError) as caught:
+        Sandbox.create("docker", session=session)
+    assert str(missing) in str(caught.value)
+    assert "no such socket" in str(caught.value)
+    assert "sandboxkit doctor docker" in str(caught.value)
+    assert caught.value.outcome == "not_started"
+
+
+@pytest.mark.root
+def test_a_user_who_may_not(session: str) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    script = (
+        "import os\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "from sandboxkit_docker.provider import DockerProvider\n"
+        "import asyncio\nfrom sandboxkit_docker.settings import DockerSettings\n"
+        "from sandboxkit.provider import CreateRequest\n"
+        "async def main():\n"
+        "    p = DockerProvider(DockerSettings())\n"
+        "    try: await p.create(CreateRequest(nonce='n'))\n"
+        "    except Exception as e: print(type(e).__name__, e.outcome, e)\n"
+        "asyncio.run(main())\n"
+    )
+    # Everything is imported first, as this user may not read what is root's.
+    script = "import sandboxkit_docker.provider\n" + script
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.stdout.startswith("ProviderUnavailableError not_started"), ran
+    assert "permission denied" in ran.stdout
+    assert engine.SOCKET in ran.stdout
+
+
+def test_a_hundred_mebibytes_of_output(sandbox: Sandbox) -> None:
+    seen = 0
+
+    def count(text: str) -> None:
+        nonlocal seen
+        seen += len(text)
+
+    result = sandbox.run("head -c 104857600 /dev/zero", on_stdout=count, max_output="1MiB")
+    assert result.stdout_total == seen == 100 << 20
+    assert len(result.stdout_bytes) == 1 << 20
+
+
+@pytest.mark.slow
+def test_fifty_at_once(session: str) -> None:
+    async def one(number: int) -> str:
+        async with AsyncSandbox.create("docker", session=session) as sandbox:
+            return (await sandbox.run(f"echo {number}")).stdout
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(one(number) for number in range(50)))
+
+    assert asyncio.run(main()) == [f"{number}\n" for number in range(50)]
+    assert engine.containers(session=session) == []
+
+
+@pytest.mark.slow
+def test_clients_killed_while_they_create(session: str) -> None:
+    script = (
+        "import sys\nfrom sandboxkit import Sandbox\n"
+        "Sandbox.create('docker', session=sys.argv[1], lifetime=3)\n"
+    )
+    for number in range(8):
+        child = subprocess.Popen([sys.executable, "-c", script, session])
+        time.sleep(0.5 + number * 0.12)
+        child.kill()
+        child.wait()
+    # What had begun to run ends itself. What had not is removed by whoever asks next.
+    eventually(lambda: not Sandbox.list("docker", session=session), 30)
+    assert reap("docker", dry_run=False) is not None
+    eventually(lambda: not engine.containers(session=session))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that is soon full."""
+    if os.getuid() != 0:
+        pytest.skip("only root can mount")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "none", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["umount", "-R", str(tmp_path)], check=True)
+
+
+@pytest.fixture
+def own_engine(small_disk: Path) -> Iterator[Callable[[str], None]]:
+    """An engine for this test alone, on the small disk, that can be stopped and started."""
+    running: list[subprocess.Popen[bytes]] = []
+    command = [
+        "dockerd", "--data-root", f"{small_disk}/data", "--exec-root", f"{small_disk}/exec",
+        "--pidfile", f"{small_disk}/pid", "--host", f"unix://{small_disk}/engine.sock",
+        "--bridge", "none", "--iptables=false", "--storage-driver", "vfs",
+    ]  # fmt: skip
+
+    def do(what: str) -> None:
+        if what == "start":
+            with open(small_disk / "log", "ab") as log:
+                running.append(subprocess.Popen(command, stdout=log, stderr=log))
+            asking = ["docker", "--host", f"unix://{small_disk}/engine.sock", "info"]
+            eventually(lambda: subprocess.run(asking, capture_output=True).returncode == 0, 60)
+        else:
+            process = running.pop()
+            process.send_signal(signal.SIGTERM if what == "stop" else signal.SIGKILL)
+            process.wait(60)
+
+    do("start")
+    yield do
+    if running:
+        do("stop")
+
+
+def fill(filler: BinaryIO) -> None:
+    try:
+        while True:
+            filler.write(b"x" * (1 << 20))
+            filler.flush()
+    except OSError:
+        return
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_an_engine_restarted_in_mid_run_and_its_disk_full(
+    own_engine: Callable[[str], None], small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"unix://{small_disk}/engine.sock"
+    saving = ["docker", "save", "sandboxkit-test:musl"]
+    image = subprocess.run(saving, capture_output=True, check=True).stdout
+    subprocess.run(["docker", "--host", address, "load"], input=image, check=True)
+    monkeypatch.setenv("DOCKER_HOST", address)
+    with Sandbox.create("docker", image="sandboxkit-test:musl") as sandbox:
+
+        def restart() -> None:
+            own_engine("stop")
+            own_engine("start")
+
+        error = pending(sandbox, restart)
+        assert error.cause in ("killed", "transport")
+        with pytest.raises(SandboxNotFoundError):
+            sandbox.run("true")
+    assert Sandbox.list("docker") == []
+    with Sandbox.create("docker", image="sandboxkit-test:musl") as again:
+        assert again.run("echo again").stdout == "again\n"
+    own_engine("stop")
+    with pytest.raises(ProviderUnavailableError) as caught:
+        Sandbox.create("docker", image="sandboxkit-test:musl")
+    assert caught.value.outcome == "not_started"
+    own_engine("start")
+    with open(small_disk / "filler", "wb", buffering=0) as filler:
+        fill(filler)
+    with pytest.raises(ProviderUnavailableError, match="no space left") as caught:
+        Sandbox.create("docker", image="sandboxkit-test:musl")
+    assert caught.value.outcome == "not_started"
+    (small_disk / "filler").unlink()
+    assert Sandbox.list("docker") == []
