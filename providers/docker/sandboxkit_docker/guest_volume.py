@@ -16,6 +16,7 @@ import secrets
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiodocker.volumes import DockerVolume
@@ -31,6 +32,7 @@ __all__ = ["KIND", "GuestVolume"]
 KIND = "sandboxkit.kind"
 _CONTENT = "sandboxkit.content"
 _NAME = "sandboxkit-guest"
+_STALE = timedelta(hours=1)  # nobody takes so long to fill one
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class GuestVolume:
             await self._fill(own)
             await self._create(_published_name(), {KIND: "guest", _CONTENT: own})
             found = await self._published()
+            await self._sweep()
         finally:
             if found != own:
                 with contextlib.suppress(SandboxError):
@@ -110,6 +113,19 @@ class GuestVolume:
             await self.forget()
             return ""
         return str(content)
+
+    async def _sweep(self) -> None:
+        """Remove what was filled and never published, or is published no more, and is not used."""
+        listed = await self._engine.call("create", self._engine.sdk.volumes.list(), sent=False)
+        labelled = [(volume, volume.get("Labels") or {}) for volume in listed["Volumes"] or ()]
+        published = {labels.get(_CONTENT) for _, labels in labelled}
+        for volume, labels in labelled:
+            made = datetime.fromisoformat(volume["CreatedAt"])
+            old = datetime.now(UTC) - made > _STALE
+            if labels.get(KIND) == "guest-content" and old and volume["Name"] not in published:
+                with contextlib.suppress(Absent, Conflict):
+                    deleting = self._volume(volume["Name"]).delete()
+                    await self._engine.call("create", deleting)
 
     async def _fill(self, volume: str) -> None:
         version = await self._engine.call("create", self._engine.sdk.version(), sent=False)
