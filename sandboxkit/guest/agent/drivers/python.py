@@ -45,7 +45,9 @@ _warmed: Dict[str, Any] = {}
 def warm() -> None:
     """Have a shell of IPython ready before contexts are forked, if that is imported already."""
     if "IPython" in sys.modules and "shell" not in _warmed:
-        shell = _warmed["shell"] = _ipython_shell().build()
+        module = _ipython_shell()
+        shell = _warmed["shell"] = module.build()
+        module.rehearse(shell)
         if "matplotlib" in sys.modules:
             shell.enable_figures()
 
@@ -115,6 +117,7 @@ def _shell(publisher: Publisher) -> Any:
     else:
         shell.publisher = publisher
         main = shell.user_module
+        on_import("pandas", shell.enable_frames)
     sys.modules["__main__"] = main
     sys.argv = [""]
     if sys.path[:1] != [""]:
