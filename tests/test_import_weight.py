@@ -14,6 +14,7 @@ HEAVY = {
     "daytona",
     "docker",
     "e2b",
+    "h11",
     "hypothesis",
     "matplotlib",
     "numpy",

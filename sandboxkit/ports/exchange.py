@@ -66,6 +66,8 @@ class Exchange:
             if not downward.done():
                 upward.result()
             await downward
+        except h11.LocalProtocolError as error:
+            raise ConnectionResetError(f"the answer cannot be passed on: {error}") from error
         finally:
             upward.cancel()
             downward.cancel()
@@ -125,14 +127,11 @@ class Exchange:
         if self._client.http.their_http_version == b"1.0" and event.status_code != 101:
             return  # it knows no such thing
         self.answered = self.switched = event.status_code == 101
-        try:
-            await self._client.send(
-                h11.InformationalResponse(
-                    status_code=event.status_code, headers=for_client(event), reason=event.reason
-                )
+        await self._client.send(
+            h11.InformationalResponse(
+                status_code=event.status_code, headers=for_client(event), reason=event.reason
             )
-        except h11.LocalProtocolError as error:
-            raise ConnectionResetError(f"the answer cannot be passed on: {error}") from error
+        )
 
     async def _answer(self, event: h11.Response) -> None:
         self._trailers_fit = (

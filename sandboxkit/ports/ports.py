@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError, SandboxError, TransportError
 from ..provider import ConnectPortRequest, PortStream, PortURL, PortURLRequest, Provider
 from ..units import Duration, parse_duration
 from .forward import AsyncForward, open_forward
-from .http import HttpPort
+
+if TYPE_CHECKING:
+    from .http import HttpPort
 
 __all__ = ["Ports", "check_port"]
 
@@ -98,6 +100,8 @@ class Ports:
                 await one.close()
 
     async def _http(self, port: int) -> HttpPort:
+        from .http import HttpPort  # with its parser, which few programs need
+
         self._check_process()
         async with self._opening:
             self._use("url", "ports")  # it may have been closed meanwhile

@@ -202,6 +202,23 @@ def test_a_server_that_resets_is_told(agent: Agent, client: RawClient) -> None:
     assert eventually(lambda: descriptors(agent) == before)
 
 
+def test_a_reset_is_no_end_also_when_the_writing_side_meets_it(client: RawClient) -> None:
+    with listening() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stream, peer = connect(client, server)
+        # More than both sockets hold: the rest waits in the agent to be written.
+        for _ in range(100):
+            client.write(stream, bytes(min(65536, client.credit[stream])), fin=False)
+            client.call("ping")
+            if not client.credit[stream]:
+                break
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.close()
+        outcome = client.finish(stream)
+        assert outcome.error is not None, outcome.order
+        assert outcome.error["code"] == "reset"
+
+
 def test_an_answer_arrives_although_the_question_was_not_read(client: RawClient) -> None:
     with listening() as server:
         stream, peer = connect(client, server)

@@ -215,10 +215,23 @@ def test_events_come_as_they_are_sent(sandbox: Sandbox, url: PortURL) -> None:
             if len(times) == 10:
                 break
     assert times[-1] - times[0] > 0.5
+    appears(sandbox, "/tmp/events-ended")
+
+
+def appears(sandbox: Sandbox, path: str) -> None:
     deadline = time.monotonic() + 10
-    while not sandbox.files.exists("/tmp/events-ended"):
-        assert time.monotonic() < deadline, "the server was not told that nobody listens any more"
-        time.sleep(0.1)
+    while not sandbox.files.exists(path):
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.05)
+
+
+def test_a_client_that_goes_away_before_the_answer(sandbox: Sandbox, url: PortURL) -> None:
+    with socket.create_connection(place(url), timeout=20) as client:
+        head = f"GET /silent HTTP/1.1\r\nHost: 127.0.0.1:{place(url)[1]}\r\n"
+        client.sendall((head + f"X-Sandboxkit-Token: {token(url)}\r\n\r\n").encode())
+        appears(sandbox, "/tmp/silent")
+        assert not sandbox.files.exists("/tmp/silent-ended")
+    appears(sandbox, "/tmp/silent-ended")
 
 
 def test_a_client_that_waits_to_be_asked(url: PortURL) -> None:
@@ -246,6 +259,13 @@ def test_an_answer_to_what_was_not_read(url: PortURL) -> None:
             answer = http.client.HTTPResponse(client)
             answer.begin()
             assert (answer.status, answer.read()) == (413, b"too large")
+    # And to clients that send all before they look, also without the token.
+    size = 8 * MIB
+    for headers, status in (({"X_Sandboxkit_Token": token(url)}, 413), ({}, 401)):
+        answer = ask(
+            url, "/refuse", method="POST", body=bytes(size), Content_Length=str(size), **headers
+        )
+        assert answer.status == status
 
 
 # -- what goes wrong ----------------------------------------------------------------------------

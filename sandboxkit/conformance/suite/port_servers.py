@@ -201,6 +201,15 @@ WEB = textwrap.dedent('''
                 open("/tmp/events-ended", "w").close()
             self.close_connection = True
 
+        def on_silent(self):
+            open("/tmp/silent", "w").close()
+            try:
+                self.connection.recv(1)
+            except OSError:
+                pass
+            open("/tmp/silent-ended", "w").close()
+            self.close_connection = True
+
         def on_cookies(self):
             self.send_response(200)
             self.send_header("Set-Cookie", "own=1")
