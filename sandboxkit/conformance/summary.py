@@ -29,9 +29,10 @@ def summary(record: Record, width: int, *, colour: bool) -> str:
     table.add_column("capability")
     table.add_column("shown")
     table.add_column("served by")
+    flags = subject.capabilities.flags()
     table.add_row("(every provider)", _MARK[record.core()], "")
     for name, verdict in record.capabilities().items():
-        declared = verdict != "not declared"
+        declared = flags[name]
         by = "the core" if name in subject.emulated else "the provider" if declared else ""
         table.add_row(name, _MARK[verdict], by)
     text = io.StringIO()
@@ -39,6 +40,9 @@ def summary(record: Record, width: int, *, colour: bool) -> str:
     console.print(f"{subject.profile}: [bold]{_verdict(record)}[/]")
     console.print(table)
     console.print(", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())))
+    unshown = [name for name, verdict in record.capabilities().items() if verdict == "not run"]
+    if record.complete and unshown:
+        console.print(f"[red]nothing was run that shows:[/] {', '.join(unshown)}")
     for address in record.left:
         console.print(f"[red]left behind:[/] {address}")
     return text.getvalue()

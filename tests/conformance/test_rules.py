@@ -13,8 +13,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from sandboxkit.capabilities import Capabilities
 from sandboxkit.conformance import roster, selection
-from sandboxkit.conformance.record import lost_proofs
+from sandboxkit.conformance.record import Record, lost_proofs
+from sandboxkit.conformance.selection import Needs
+from sandboxkit.conformance.summary import summary
+from sandboxkit.conformance.target import Subject
 from tests.conformance.broken import register
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +182,24 @@ def test_a_proof_that_was_never_given_is_not_lost() -> None:
     before = {"core": "proved", "capabilities": {"pause": "refuted"}, "tests": {}}
     now = {"core": "proved", "capabilities": {"pause": "not run"}, "tests": {}}
     assert lost_proofs(before, now) == []
+
+
+def test_what_no_test_shows_is_named() -> None:
+    capabilities = Capabilities(isolation="none", commands=False, pause=True, pause_keeps="memory")
+    record = Record(Subject("p", "p", "", "", capabilities, frozenset()))
+    needs = {
+        "pause": Needs(frozenset({"pause"}), frozenset()),
+        "core": Needs(frozenset(), frozenset()),
+    }
+    for name, need in needs.items():
+        record.expect(name, "topic", need)
+        record.add(name, "passed", 0.1)
+    told = summary(record, 100, colour=False)
+    assert "does not keep the contract" in told
+    unshown = told.partition("nothing was run that shows:")[2]
+    assert "snapshots" in unshown
+    assert "pause" not in unshown.replace("pause_on_timeout", "")
+    assert re.search(r"snapshots +│ not run +│ +│", told), "who serves what nobody declared?"
 
 
 def test_the_page_needs_nothing_but_itself(author, tmp_path: Path) -> None:
