@@ -14,6 +14,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line of this process and exit with its status."""
+    _open_streams()
     # Where the shell has it ignored (`nohup`, `&` in a script), it stays so.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
@@ -33,6 +34,14 @@ def main() -> None:
     except KeyboardInterrupt:
         status = INTERRUPTED
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    # Python has None for a standard stream that was closed (`>&-`): nothing comes from there then,
+    # and what goes there is for nobody.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from sandboxkit.errors import (
     ProviderUnavailableError,
     SandboxNotFoundError,
 )
-from sandboxkit.plugins import provider_names
+from sandboxkit.plugins import DEFAULT_PROVIDERS, provider_names
 
 if TYPE_CHECKING:
     from sandboxkit import Sandbox
@@ -50,7 +50,8 @@ def list_everywhere(
 ) -> Iterator[tuple[str, SandboxInfo]]:
     """Every live sandbox of ours with the profile that reaches it, each once.
 
-    A provider that cannot work here is passed over with a note, unless its profile was named.
+    A provider that cannot work here is passed over with a note, unless its profile was named;
+    one whose extra is not installed without.
     """
     from sandboxkit import Sandbox
 
@@ -61,6 +62,9 @@ def list_everywhere(
         except (ProviderUnavailableError, AuthenticationError, ConfigError) as error:
             if profile is not None:
                 raise
+            known = DEFAULT_PROVIDERS.get(error.provider or "")
+            if known is not None and known.extra and isinstance(error.__cause__, ImportError):
+                continue  # an extra that nobody asked for; `doctor` tells of it
             click.echo(f"passed over {name}: {error.message}", err=True)
             continue
         for info in found:

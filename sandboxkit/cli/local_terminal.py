@@ -28,7 +28,7 @@ def raw_mode(fd: int) -> Iterator[None]:
     """Every key goes to us as it is pressed, none does anything here; undone at the end."""
     sys.stdout.flush()
     before = termios.tcgetattr(fd)
-    tty.setraw(fd)
+    tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead is for the program
     try:
         yield
     finally:

@@ -146,6 +146,32 @@ def test_every_command_has_help_and_json() -> None:
     walk(app.cli, "sandboxkit")
 
 
+def test_no_sentence_of_the_overview_is_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--help"]) == 0
+    told = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert not [line for line in told[1:] if line.endswith("...")]
+
+
+def test_an_extra_that_is_not_installed_is_no_news(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sandboxkit.cli.addresses.provider_names", lambda: ["docker", "memory"])
+    monkeypatch.setitem(sys.modules, "sandboxkit_docker.provider", None)
+    assert app.run(["ps"]) == 0
+    assert capsys.readouterr().err == ""
+    assert app.run(["ps", "--profile", "docker"]) == 1
+    assert "sandboxkit-py[docker]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_no_error(tmp_path: Path, closed: str) -> None:
+    program = f'"{sys.executable}" -m sandboxkit.cli config show {closed}'
+    done = subprocess.run(
+        ["sh", "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "sandboxkit.cli", "config", "show", "--json"]
     process = subprocess.Popen(
