@@ -144,8 +144,13 @@ class AsyncProcess:
             TimeoutError: it did not exit within `timeout`.
         """
         seconds = None if timeout is None else parse_duration(timeout, "wait: timeout")
-        async with asyncio.timeout(seconds), self._changed:
-            await self._changed.wait_for(lambda: self._exited is not None or self._over)
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: self._exited is not None or self._over)
+        except TimeoutError:
+            raise TimeoutError(
+                f"process {self.pid} did not exit within {seconds:g} s; it runs on"
+            ) from None
         if self._exited is not None and not self._over:
             await self._drained()
         with self._located("wait"):
@@ -198,10 +203,13 @@ class AsyncProcess:
         """Deliver a signal to the process itself.
 
         Raises:
+            InvalidRequestError: there is no such signal.
             ProcessNotFoundError: it has ended.
         """
         if not isinstance(signum, int):
             raise InvalidRequestError(f"signal: {signum!r} is not a number; see the signal module")
+        if not 0 <= signum < _signal.NSIG:
+            raise InvalidRequestError(f"signal: there is no signal {int(signum)}")
         with self._located("signal"):
             await self._stream.signal(int(signum))
 

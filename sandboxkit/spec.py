@@ -155,6 +155,8 @@ def _unknown_argument(name: str, spec: type[SandboxSpec]) -> str:
             "create: there is no 'timeout': say lifetime=... for how long the sandbox may live, "
             "or create_timeout=... for how long its creation may take"
         )
+    if name in Resources.model_fields:
+        return f"create: there is no {name!r}; did you mean resources={{{name!r}: ...}}?"
     near = difflib.get_close_matches(name, spec.model_fields, n=1)
     return f"create: there is no {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 

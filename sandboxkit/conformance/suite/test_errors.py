@@ -24,6 +24,7 @@ BAD = [
     ({"resources": {"memory": "lots"}}, "memory"),
     ({"resources": {"cpus": 2}}, "cpus"),
     ({"resources": {"pids": 0}}, "pids"),
+    ({"memory": "1GiB"}, "resources="),
     ({"template": "x", "snapshot": "y"}, "template and snapshot"),
     ({"snapshot": 7}, "snapshot"),
     ({"metadata": {"a": 1}}, "metadata"),

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sandboxkit import AsyncSandbox, Cursor, ProcessNotFoundError, Sandbox
+from sandboxkit import AsyncSandbox, Cursor, InvalidRequestError, ProcessNotFoundError, Sandbox
 from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.needs("commands")
@@ -128,6 +128,9 @@ def test_process_stdin_and_signal(sandbox: Sandbox) -> None:
         assert process.wait(10).stdout == "one\ntwo\nend\n"
     with sandbox.start("trap 'echo caught; exit 7' USR1; while :; do sleep 0.01; done") as process:
         time.sleep(0.3)
+        for wrong in (-1, 999):
+            with pytest.raises(InvalidRequestError, match=f"no signal {wrong}"):
+                process.signal(wrong)
         process.signal(10)
         result = process.wait(10)
         assert (result.exit_code, result.stdout) == (7, "caught\n")
@@ -149,7 +152,7 @@ def test_process_kill_takes_its_tree(sandbox: Sandbox) -> None:
 def test_cancelling_wait_kills_nothing(sandbox: Sandbox) -> None:
     sleep = marked_sleep()
     with sandbox.start(sleep) as process:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match=f"process {process.pid} .* runs on"):
             process.wait(0.2)
         assert len(survivors(sandbox, sleep)) == 1
         process.kill()
