@@ -316,6 +316,7 @@ def test_files_from_many_threads(sandbox: Sandbox) -> None:
     assert failures == []
 
 
+@pytest.mark.needs("file_ops")
 def test_many_are_written_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     local = tmp_path / "source"
     local.write_bytes(b"source")
@@ -329,6 +330,7 @@ def test_many_are_written_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.files.write_many({})
 
 
+@pytest.mark.needs("file_ops")
 def test_what_of_many_could_not_be_written_is_named(sandbox: Sandbox) -> None:
     sandbox.files.mkdir("dir")
     with pytest.raises(IsADirectoryError) as single:
@@ -342,6 +344,7 @@ def test_what_of_many_could_not_be_written_is_named(sandbox: Sandbox) -> None:
     assert [sandbox.files.read_text(path) for path in "abcd"] == ["1", "3", "1", "4"]
 
 
+@pytest.mark.needs("file_ops")
 def test_a_mistake_among_many_is_told_before_anything_is_written(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
