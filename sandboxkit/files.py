@@ -146,6 +146,10 @@ class AsyncFiles:
             FileError: the one that could not be written, as `write` raises it.
             WriteManyError: several could not; its ``failures`` has the error of each.
         """
+        if not isinstance(files, Mapping):
+            raise InvalidRequestError(
+                f"write_many: write {{path: content, ...}}, not {files!r:.60}", op="write_many"
+            )
         requests = {}
         for path, data in files.items():
             check_source(data, "write_many")

@@ -131,10 +131,11 @@ class SandboxSpec(_Model):
                 f"create: give one of template, image and snapshot, not {' and '.join(origins)}",
                 op="create",
             )
-        if self.create_timeout == 0 or self.lifetime == 0:
-            raise InvalidRequestError(
-                "create: lifetime and create_timeout must be more than zero seconds", op="create"
-            )
+        for name in ("lifetime", "create_timeout", "idle_timeout"):
+            if getattr(self, name) == 0:
+                raise InvalidRequestError(
+                    f"create: {name} must be more than zero seconds", op="create"
+                )
         for name, value in self.env.items():
             if not name or "=" in name or "\0" in name + value:
                 raise InvalidRequestError(

@@ -10,11 +10,18 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 __all__ = ["Worker", "in_thread"]
 
 T = TypeVar("T")
+
+
+class _Closable(Protocol):
+    def close(self) -> object: ...
+
+
+C = TypeVar("C", bound=_Closable)
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
@@ -52,6 +59,24 @@ class Worker:
         future, work = _prepared(function, *args)
         self._work.put(work)
         return await future
+
+    async def open(self, function: Callable[..., C], *args: Any) -> C:
+        """Open something there; if this is cancelled meanwhile, what was opened is closed again."""
+        opened: list[C] = []
+
+        def keep() -> C:
+            opened.append(function(*args))
+            return opened[0]
+
+        def let_go() -> None:
+            for one in opened:
+                one.close()
+
+        try:
+            return await self.do(keep)
+        except asyncio.CancelledError:
+            self._work.put(let_go)  # after the opening, which goes on
+            raise
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:

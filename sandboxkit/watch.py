@@ -58,6 +58,7 @@ class AsyncWatch:
                 # A future of its own, which waiting in vain or being cancelled does not end.
                 if self._pending is None:
                     self._pending = asyncio.ensure_future(_next(events))
+                    self._pending.add_done_callback(_heard)
                 pending = self._pending
                 await asyncio.wait({pending})
                 if self._pending is pending:  # else another reader has taken it
@@ -73,8 +74,6 @@ class AsyncWatch:
         if pending is not None:
             pending.cancel()
             await asyncio.wait({pending})
-            if not pending.cancelled():
-                pending.exception()  # an end of the watch that nobody asks for any more
         async with self._setting:
             stream, self._stream = self._stream, None
             if stream is not None:
@@ -118,6 +117,12 @@ class AsyncWatch:
         finally:
             if not self._entered:
                 await self.close()
+
+
+def _heard(pending: asyncio.Future[FileEvent | None]) -> None:
+    """Let asyncio not complain of an end that nobody asks for: a watch may just be forgotten."""
+    if not pending.cancelled():
+        pending.exception()
 
 
 async def _next(events: AsyncIterator[FileEvent]) -> FileEvent | None:

@@ -62,9 +62,10 @@ class Listener:
         listener = cls(serve)
         try:
             sock = await _bound(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
+            reason = getattr(error, "strerror", None) or error
             raise InvalidRequestError(
-                f"{op}: cannot listen at {host}:{port}: {error.strerror or error}", op=op
+                f"{op}: cannot listen at {host}:{port}: {reason}", op=op
             ) from error
         listener.host, listener.port = sock.getsockname()[:2]
         listener._server = await asyncio.start_server(

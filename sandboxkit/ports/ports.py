@@ -76,12 +76,15 @@ class Ports:
             await stream.aclose()
         return (await self._http(port)).url(scheme)
 
-    async def forward(self, port: int, local_port: int, host: str) -> AsyncForward:
+    async def forward(self, port: int, local_port: int, host: Any) -> AsyncForward:
         """See `AsyncSandbox.forward`."""
         check_port(port, "forward")
         check_port(local_port, "forward", least=0)
-        if not host:
-            raise InvalidRequestError("forward: the host is empty", op="forward")
+        if not isinstance(host, str) or not host:
+            raise InvalidRequestError(
+                f"forward: a host is a name or an address of this machine, not {host!r:.60}",
+                op="forward",
+            )
         self._check_process()
         async with self._opening:
             self._use("forward", "ports")

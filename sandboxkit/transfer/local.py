@@ -62,7 +62,7 @@ class LocalSide:
     async def walk(self, excludes: Excludes) -> AsyncIterator[Sequence[TreeEntry]]:
         """All in it."""
         with Worker() as worker:
-            walk = await worker.do(TreeWalk, self._top, excludes.leaves_out)
+            walk = await worker.open(TreeWalk, self._top, excludes.leaves_out)
             try:
                 while batch := await worker.do(_some_entries, walk):
                     yield batch
@@ -87,7 +87,7 @@ class LocalSide:
     async def digest(self, files: Sequence[DigestWanted]) -> Sequence[str | None]:
         """Checksums."""
         with Worker() as worker:
-            place = await worker.do(Beneath, self._top)
+            place = await worker.open(Beneath, self._top)
             digests = Digests(place, files)
 
             def slices() -> bool:
@@ -103,7 +103,7 @@ class LocalSide:
     async def read(self, files: Sequence[FileWanted]) -> AsyncIterator[Sequence[TreePart]]:
         """The parts of files."""
         with Worker() as worker:
-            place = await worker.do(Beneath, self._top)
+            place = await worker.open(Beneath, self._top)
             parts = _all_parts(place, files)
             try:
                 while batch := await worker.do(_some_parts, parts):
@@ -116,7 +116,7 @@ class LocalSide:
     ) -> Sequence[NotStored]:
         """Store parts."""
         with Worker() as worker:
-            store = await worker.do(self._open, mode)
+            store = await worker.open(self._open, mode)
             try:
                 async for batch in parts:
                     await worker.do(self._store, store, batch)

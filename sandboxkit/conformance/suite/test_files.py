@@ -350,6 +350,8 @@ def test_a_mistake_among_many_is_told_before_anything_is_written(
 ) -> None:
     with pytest.raises(InvalidRequestError):
         sandbox.files.write_many({"a": "1", "b": 2})  # type: ignore[dict-item]
+    with pytest.raises(InvalidRequestError, match="write_many"):
+        sandbox.files.write_many([("a", "1")])  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
         sandbox.files.write_many({"a": "1", "b": tmp_path / "missing"})
     assert not sandbox.files.exists("a")

@@ -141,7 +141,7 @@ def test_an_idle_timeout_is_served_or_refused(target) -> None:
 
 def test_bad_times_make_nothing(target) -> None:
     for name in ("lifetime", "idle_timeout"):
-        for bad in (-1, "soon", float("nan")):
+        for bad in (0, -1, "soon", float("nan")):
             with pytest.raises(ValueError, match=name):
                 target.create(**{name: bad})
     with pytest.raises(ValueError, match="on_timeout"):

@@ -212,6 +212,9 @@ def test_ports_that_are_none(sandbox: Sandbox, port: object) -> None:
 
 @pytest.mark.needs("ports")
 def test_arguments_that_are_none(sandbox: Sandbox) -> None:
+    for host in ("a" * 70, "", 5):
+        with pytest.raises(InvalidRequestError, match="forward"):
+            sandbox.forward(8000, host=host)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match="wait"):
         sandbox.url(80, wait="soon")
     with pytest.raises(InvalidRequestError, match="scheme"):
