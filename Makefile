@@ -1,6 +1,7 @@
 # Everything below makes its own virtual environment first, once, and again when pyproject.toml changes.
 #   make demo    see it work          make test    the whole suite
 #   make check   formatting, lint, types          make format    write the formatting
+#   make broken  the broken providers at length   make reports   write the conformance reports
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -10,13 +11,21 @@ READY  := $(VENV)/.ready
 # What templates may have, for the tests of code contexts: IPython, a real Jupyter, the data libraries.
 DATA   := .venv-data
 
-.PHONY: demo test check format setup data clean
+.PHONY: demo test check format setup data clean broken reports
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
 test: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest
+
+# Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
+broken: $(READY)
+	SANDBOXKIT_BROKEN_MATRIX=1 $(BIN)/python -m pytest tests/conformance/test_broken.py
+
+# The proofs that later runs may not lose.
+reports: $(READY)
+	$(BIN)/python -m pytest tests/conformance/test_ours.py --report 'docs/conformance/{profile}.json'
 
 check: $(READY)
 	$(BIN)/ruff format --check .

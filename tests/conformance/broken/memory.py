@@ -39,6 +39,10 @@ from sandboxkit.testing.memory_files import Node, Tree
 
 from . import broken
 
+FILES = ("files",)
+LIFECYCLE = ("errors", "faults", "lifecycle")
+SNAPSHOTS = ("snapshots",)
+
 
 class Memory(MemoryProvider):
     """Right, in a world of its own."""
@@ -77,7 +81,7 @@ class Rewriting(Memory):
         await super().write_file(replace(request, data=one(content)))
 
 
-@broken("test_what_was_written_is_read")
+@broken("test_what_was_written_is_read", topics=FILES)
 class TranslatesLineEnds(Rewriting):
     """Opens files in text mode."""
 
@@ -85,7 +89,7 @@ class TranslatesLineEnds(Rewriting):
         return content.replace(b"\r\n", b"\n") if len(content) < 100 else content
 
 
-@broken("test_what_was_written_is_read")
+@broken("test_what_was_written_is_read", topics=FILES)
 class StripsContent(Rewriting):
     """Passes content through a shell's ``$(...)``."""
 
@@ -93,7 +97,7 @@ class StripsContent(Rewriting):
         return content.rstrip(b"\n") if len(content) < 10 and content.endswith(b"\n\n") else content
 
 
-@broken("test_what_was_written_is_read")
+@broken("test_what_was_written_is_read", topics=FILES)
 class TruncatesLargeFiles(Rewriting):
     """Has a limit that it does not declare."""
 
@@ -107,6 +111,7 @@ class TruncatesLargeFiles(Rewriting):
     "test_restored_as_it_was",
     "test_text_and_sources",
     "test_upload_and_download",
+    topics=FILES,
 )
 class TextFilesOnly(Rewriting):
     """Decodes what is not text, with replacement."""
@@ -115,7 +120,7 @@ class TextFilesOnly(Rewriting):
         return content.decode("utf-8", "replace").encode()
 
 
-@broken("test_ranges")
+@broken("test_ranges", topics=FILES)
 class IgnoresLength(Memory):
     """Reads to the end, whatever was asked for."""
 
@@ -124,7 +129,7 @@ class IgnoresLength(Memory):
             yield piece
 
 
-@broken("test_ranges")
+@broken("test_ranges", topics=FILES)
 class IgnoresOffset(Memory):
     """Reads from the beginning, whatever was asked for."""
 
@@ -133,7 +138,7 @@ class IgnoresOffset(Memory):
             yield piece
 
 
-@broken("test_modes")
+@broken("test_modes", topics=FILES)
 class ForgetsTheModeOnReplace(Memory):
     """Replaces a file by a new one with default permissions."""
 
@@ -142,7 +147,7 @@ class ForgetsTheModeOnReplace(Memory):
         await super().write_file(replace(request, mode=mode))
 
 
-@broken("test_modes", "test_restored_as_it_was", "test_upload_and_download")
+@broken("test_modes", "test_restored_as_it_was", "test_upload_and_download", topics=FILES)
 class IgnoresTheMode(Memory):
     """Never makes anything executable."""
 
@@ -150,7 +155,7 @@ class IgnoresTheMode(Memory):
         await super().write_file(replace(request, mode=None))
 
 
-@broken("test_stat_and_list")
+@broken("test_stat_and_list", topics=FILES)
 class ListsTooDeep(Memory):
     """Lists recursively, always."""
 
@@ -158,7 +163,7 @@ class ListsTooDeep(Memory):
         return await super().list_files(replace(request, depth=max(2, request.depth)))
 
 
-@broken("test_stat_and_list")
+@broken("test_stat_and_list", topics=FILES)
 class ListsInAnyOrder(Memory):
     """Lists as the directory happens to be laid out."""
 
@@ -166,7 +171,7 @@ class ListsInAnyOrder(Memory):
         return [*reversed(await super().list_files(request))]
 
 
-@broken("test_stat_and_list")
+@broken("test_stat_and_list", topics=FILES)
 class FilesAreRoots(Memory):
     """Says that everything is root's."""
 
@@ -174,7 +179,7 @@ class FilesAreRoots(Memory):
         return replace(await super().stat(request), owner="root")
 
 
-@broken("test_mkdir")
+@broken("test_mkdir", topics=FILES)
 class MkdirNeverMinds(Memory):
     """``mkdir -p``, always."""
 
@@ -182,7 +187,7 @@ class MkdirNeverMinds(Memory):
         await super().mkdir(replace(request, parents=True))
 
 
-@broken("test_remove_and_rename")
+@broken("test_remove_and_rename", topics=FILES)
 class RenameCopies(Memory):
     """Leaves the old name behind."""
 
@@ -195,7 +200,7 @@ class RenameCopies(Memory):
             tree.write(request.path, content, before.stat(request.path).mode, "user")
 
 
-@broken("test_remove_and_rename")
+@broken("test_remove_and_rename", topics=FILES)
 class RemovesRecursively(Memory):
     """``rm -rf``, always."""
 
@@ -203,7 +208,7 @@ class RemovesRecursively(Memory):
         await super().remove(replace(request, recursive=True))
 
 
-@broken("test_a_source_that_fails_leaves_the_old_file")
+@broken("test_a_source_that_fails_leaves_the_old_file", topics=FILES)
 class WritesInPlace(Memory):
     """Opens the target for writing before it has the content."""
 
@@ -218,7 +223,7 @@ class WritesInPlace(Memory):
         await super().write_file(replace(request, data=seen()))
 
 
-@broken("test_a_source_that_fails_leaves_the_old_file")
+@broken("test_a_source_that_fails_leaves_the_old_file", topics=FILES)
 class LeavesTemporaryFiles(Memory):
     """Does not clean up after a write that failed."""
 
@@ -230,7 +235,7 @@ class LeavesTemporaryFiles(Memory):
         tree.remove(temporary, recursive=False)
 
 
-@broken("test_errors_of_directories_are_the_built_ins")
+@broken("test_errors_of_directories_are_the_built_ins", topics=FILES)
 class MissingDirectoriesAreEmpty(Memory):
     """Lists what is not there as nothing."""
 
@@ -241,7 +246,7 @@ class MissingDirectoriesAreEmpty(Memory):
             return []
 
 
-@broken("test_errors_are_the_built_ins", "test_upload_and_download")
+@broken("test_errors_are_the_built_ins", topics=FILES)
 class MissingFilesAreEmpty(Memory):
     """Reads what is not there as nothing."""
 
@@ -253,7 +258,7 @@ class MissingFilesAreEmpty(Memory):
             return
 
 
-@broken("test_errors_of_directories_are_the_built_ins")
+@broken("test_errors_of_directories_are_the_built_ins", topics=FILES)
 class OneErrorForAll(Memory):
     """Raises one kind of error for everything that is wrong with a directory."""
 
@@ -264,7 +269,7 @@ class OneErrorForAll(Memory):
             raise SandboxError(str(error)) from error
 
 
-@broken("test_errors_are_the_built_ins")
+@broken("test_errors_are_the_built_ins", topics=FILES)
 class SwallowsWriteErrors(Memory):
     """Says nothing when a directory is in the way."""
 
@@ -275,7 +280,7 @@ class SwallowsWriteErrors(Memory):
             return
 
 
-@broken("test_parents_are_made_and_names_may_be_odd")
+@broken("test_parents_are_made_and_names_may_be_odd", topics=FILES)
 class QuotesBadly(Memory):
     """Builds a command line from a path."""
 
@@ -283,7 +288,7 @@ class QuotesBadly(Memory):
         await super().write_file(replace(request, path=request.path.replace("`", "")))
 
 
-@broken("test_two_do_not_see_each_other")
+@broken("test_two_do_not_see_each_other", topics=FILES)
 class SharesTheTemporaryDirectory(Memory):
     """Mounts one ``/tmp`` into all sandboxes."""
 
@@ -303,6 +308,7 @@ class SharesTheTemporaryDirectory(Memory):
     "test_kill_is_idempotent_and_verified",
     "test_independent_of_source_and_siblings",
     "test_lifetime_can_be_changed_and_connect_does_not",
+    topics=LIFECYCLE,
 )
 class SecondKillRaises(Memory):
     """Treats a sandbox that is gone as an error."""
@@ -312,7 +318,7 @@ class SecondKillRaises(Memory):
         return await super().kill(request)
 
 
-@broken("test_kill_is_idempotent_and_verified")
+@broken("test_kill_is_idempotent_and_verified", topics=LIFECYCLE)
 class KillAlwaysSaysYes(Memory):
     """Does not look whether there was anything to kill."""
 
@@ -325,6 +331,7 @@ class KillAlwaysSaysYes(Memory):
     "test_kill_is_idempotent_and_verified",
     "test_with_kills_what_it_created_and_spares_what_it_found",
     "test_lifetime_can_be_changed_and_connect_does_not",
+    topics=LIFECYCLE,
 )
 class ConnectsToTheDead(Memory):
     """Answers from a cache of what it once made."""
@@ -346,7 +353,7 @@ class ConnectsToTheDead(Memory):
             return known
 
 
-@broken("test_many_are_listed")
+@broken("test_many_are_listed", topics=LIFECYCLE)
 class FirstPageOnly(Memory):
     """Stops listing after the first page."""
 
@@ -359,7 +366,7 @@ class FirstPageOnly(Memory):
             yield info
 
 
-@broken("test_list_filters")
+@broken("test_list_filters", topics=LIFECYCLE)
 class IgnoresMetadataFilters(Memory):
     """Lists all that have the labels, whatever their metadata."""
 
@@ -367,7 +374,7 @@ class IgnoresMetadataFilters(Memory):
         return super().list(replace(request, metadata={}))
 
 
-@broken("test_list_filters")
+@broken("test_list_filters", topics=LIFECYCLE)
 class IgnoresTheState(Memory):
     """Lists the running ones as paused, if those are asked for."""
 
@@ -375,7 +382,7 @@ class IgnoresTheState(Memory):
         return super().list(replace(request, state=None))
 
 
-@broken("test_the_lifetime_ends_it")
+@broken("test_the_lifetime_ends_it", topics=LIFECYCLE)
 class IgnoresTheLifetime(Memory):
     """Leaves it to the client to end a sandbox."""
 
@@ -386,7 +393,7 @@ class IgnoresTheLifetime(Memory):
         return info
 
 
-@broken("test_lifetime_can_be_changed_and_connect_does_not")
+@broken("test_lifetime_can_be_changed_and_connect_does_not", topics=LIFECYCLE)
 class IgnoresAChangedLifetime(Memory):
     """Says yes to a new lifetime and keeps the old one."""
 
@@ -397,7 +404,7 @@ class IgnoresAChangedLifetime(Memory):
         return after
 
 
-@broken("test_lifetime_can_be_changed_and_connect_does_not")
+@broken("test_lifetime_can_be_changed_and_connect_does_not", topics=LIFECYCLE)
 class ConnectRenews(Memory):
     """Starts the lifetime anew whenever somebody looks."""
 
@@ -409,7 +416,7 @@ class ConnectRenews(Memory):
         return self.change(info, expires_at=datetime.now(UTC) + (labelled - info.created_at))
 
 
-@broken("test_lifetime_may_be_unlimited")
+@broken("test_lifetime_may_be_unlimited", topics=LIFECYCLE)
 class UnlimitedIsADay(Memory):
     """Has a longest lifetime that it does not tell of."""
 
@@ -418,7 +425,7 @@ class UnlimitedIsADay(Memory):
         return await super().create(replace(request, lifetime=lifetime))
 
 
-@broken("test_info_says_what_was_asked")
+@broken("test_info_says_what_was_asked", topics=LIFECYCLE)
 class MetadataIsAscii(Memory):
     """Sends metadata as headers."""
 
@@ -430,7 +437,7 @@ class MetadataIsAscii(Memory):
         return await super().create(replace(request, metadata=ascii_only))
 
 
-@broken("test_info_says_what_was_asked")
+@broken("test_info_says_what_was_asked", topics=LIFECYCLE)
 class ClaimsAStrongerIsolation(Memory):
     """Calls itself a virtual machine."""
 
@@ -438,7 +445,7 @@ class ClaimsAStrongerIsolation(Memory):
         return replace(await super().connect(request), isolation="microvm")
 
 
-@broken("test_unknown_template")
+@broken("test_unknown_template", topics=LIFECYCLE)
 class AnyTemplateWillDo(Memory):
     """Starts from its default if it does not know what was asked for."""
 
@@ -449,7 +456,7 @@ class AnyTemplateWillDo(Memory):
             return await super().create(replace(request, template=None))
 
 
-@broken("test_fault_a_lost_answer_makes_one_sandbox")
+@broken("test_fault_a_lost_answer_makes_one_sandbox", topics=LIFECYCLE)
 class ForgetsTheNonce(Memory):
     """Makes a second sandbox when the first answer was lost."""
 
@@ -458,7 +465,7 @@ class ForgetsTheNonce(Memory):
         return await super().create(fresh)
 
 
-@broken("test_fault_an_answer_that_never_comes_leaves_nothing")
+@broken("test_fault_an_answer_that_never_comes_leaves_nothing", topics=LIFECYCLE)
 class CannotBeFoundByNonce(Memory):
     """Indexes only some of the labels, so that what was half made is never found again."""
 
@@ -472,7 +479,7 @@ class CannotBeFoundByNonce(Memory):
 # -- snapshots ----------------------------------------------------------------------------------
 
 
-@broken("test_independent_of_source_and_siblings")
+@broken("test_independent_of_source_and_siblings", topics=SNAPSHOTS)
 class AliasedSnapshot(Memory):
     """Saves a reference, not a copy."""
 
@@ -482,7 +489,7 @@ class AliasedSnapshot(Memory):
         return info
 
 
-@broken("test_independent_of_source_and_siblings")
+@broken("test_independent_of_source_and_siblings", topics=SNAPSHOTS)
 class RestoredShareStorage(Memory):
     """Gives every restored sandbox the snapshot itself to write to."""
 
@@ -491,7 +498,7 @@ class RestoredShareStorage(Memory):
         return tree if snapshot is None else self.world.snapshots[snapshot][1]
 
 
-@broken("test_by_address_and_by_name")
+@broken("test_by_address_and_by_name", topics=SNAPSHOTS)
 class NamesAreNotUnique(Memory):
     """Lets a second snapshot have the name of the first."""
 
@@ -502,7 +509,7 @@ class NamesAreNotUnique(Memory):
         return named
 
 
-@broken("test_by_address_and_by_name")
+@broken("test_by_address_and_by_name", topics=SNAPSHOTS)
 class DeleteAlwaysSaysYes(Memory):
     """Does not look whether there was a snapshot to delete."""
 
@@ -511,7 +518,7 @@ class DeleteAlwaysSaysYes(Memory):
         return True
 
 
-@broken("test_expiry")
+@broken("test_expiry", topics=SNAPSHOTS)
 class SnapshotsNeverEnd(Memory):
     """Keeps snapshots for ever."""
 
@@ -519,7 +526,7 @@ class SnapshotsNeverEnd(Memory):
         return await super().snapshot(replace(request, lifetime=None))
 
 
-@broken("test_a_snapshot_of_a_restored_sandbox")
+@broken("test_a_snapshot_of_a_restored_sandbox", topics=SNAPSHOTS)
 class DeletionsComeBack(Memory):
     """Saves what was added to the base, and not what was taken from it."""
 
@@ -555,7 +562,7 @@ class Losing(Memory):
         return info
 
 
-@broken("test_restored_as_it_was")
+@broken("test_restored_as_it_was", topics=SNAPSHOTS)
 class LosesEmptyDirectories(Losing):
     """Saves files, and directories only where there is a file in them."""
 
@@ -564,7 +571,7 @@ class LosesEmptyDirectories(Losing):
         return None if hollow and path.startswith("/home/user/") else node
 
 
-@broken("test_restored_as_it_was")
+@broken("test_restored_as_it_was", topics=SNAPSHOTS)
 class LosesModes(Losing):
     """Saves content and no permissions."""
 
@@ -572,7 +579,7 @@ class LosesModes(Losing):
         return node if node.content is None else replace(node, mode=0o644)
 
 
-@broken("test_restored_as_it_was")
+@broken("test_restored_as_it_was", topics=SNAPSHOTS)
 class LosesEmptyFiles(Losing):
     """Takes an empty file for none."""
 
@@ -580,7 +587,7 @@ class LosesEmptyFiles(Losing):
         return None if node.content == b"" else node
 
 
-@broken("test_unknown_snapshot")
+@broken("test_unknown_snapshot", topics=SNAPSHOTS)
 class UnknownSnapshotsAreEmpty(Memory):
     """Makes a fresh sandbox if a snapshot's id is none of its own."""
 
@@ -593,7 +600,7 @@ class UnknownSnapshotsAreEmpty(Memory):
             return await super().create(replace(request, snapshot=None))
 
 
-@broken("test_files_from_many_threads", "test_from_many_threads")
+@broken("test_files_from_many_threads", "test_from_many_threads", topics=FILES)
 class MixesUpConcurrentWrites(Memory):
     """Collects content in one buffer for all writes that are under way."""
 
