@@ -1,4 +1,4 @@
-"""Making a sandbox: one transaction, after which it is ready or nothing is left."""
+"""Making a sandbox, in one transaction after which it is ready or gone; and finding one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from .layers.ownership import owner
 from .models import SandboxInfo
 from .plan import Plan, make_plan
 from .plugins import provider_info
-from .provider import KillRequest, Provider, SnapshotListRequest, WriteFileRequest
+from .provider import (
+    KillRequest,
+    Provider,
+    ResumeRequest,
+    SandboxRequest,
+    SnapshotListRequest,
+    WriteFileRequest,
+)
 from .resolve import (
     UNSET,
     Target,
@@ -30,7 +37,7 @@ from .threads import in_thread
 from .transfer import TransferOptions, upload
 from .writing import write_all
 
-__all__ = ["create", "plan", "spec_and_target"]
+__all__ = ["connect", "create", "plan", "spec_and_target"]
 
 
 def spec_and_target(
@@ -123,6 +130,29 @@ async def create(
         await lease.release()
         raise
     return info, lease, chosen, spec
+
+
+async def connect(
+    address: str, profile: str | None, *, resume: bool
+) -> tuple[SandboxInfo, Lease, Target]:
+    """Find a live sandbox.
+
+    Raises:
+        SandboxNotFoundError: there is none, or no longer.
+    """
+    provider, identifier = split_address(address)
+    chosen = target_for(provider, profile)
+    lease = acquire(chosen)
+    try:
+        info = await lease.provider.connect(SandboxRequest(sandbox_id=identifier))
+        if resume and info.state == "paused":
+            info = await lease.provider.resume(ResumeRequest(sandbox_id=identifier))
+    except BaseException as error:
+        await lease.release()
+        if isinstance(error, SandboxError):
+            error.locate(op="connect", provider=provider, sandbox_id=identifier)
+        raise
+    return info, lease, chosen
 
 
 async def _snapshot_id(provider: Provider, snapshot: str | None) -> str | None:

@@ -31,6 +31,7 @@ from .models import (
     ProcessInfo,
     Result,
     SandboxInfo,
+    SandboxMetrics,
     SandboxState,
     SnapshotInfo,
     SnapshotKind,
@@ -61,7 +62,7 @@ from .requests import (
     seconds_of,
     session_labels,
 )
-from .resolve import UNSET, Target, Unset, split_address, target_for
+from .resolve import UNSET, Target, Unset
 from .runtime import Lease, acquire
 from .snapshot import AsyncSnapshot
 from .spec import NetworkPolicy, Resources
@@ -222,18 +223,7 @@ class AsyncSandbox:
         Raises:
             SandboxNotFoundError: there is none, or no longer; says why where that is known.
         """
-        provider, identifier = split_address(address)
-        chosen = target_for(provider, profile)
-        lease = acquire(chosen)
-        try:
-            info = await lease.provider.connect(SandboxRequest(sandbox_id=identifier))
-            if resume and info.state == "paused":
-                info = await lease.provider.resume(ResumeRequest(sandbox_id=identifier))
-        except BaseException as error:
-            await lease.release()
-            if isinstance(error, SandboxError):
-                error.locate(op="connect", provider=provider, sandbox_id=identifier)
-            raise
+        info, lease, chosen = await creation.connect(address, profile, resume=resume)
         return cls(info, lease, chosen, created=False)
 
     @classmethod
@@ -314,6 +304,14 @@ class AsyncSandbox:
         provider = self._use("info", "")
         self._info = await provider.connect(SandboxRequest(sandbox_id=self.id))
         return self._info
+
+    async def metrics(self) -> SandboxMetrics:
+        """What it uses now. What the provider cannot tell is ``None``.
+
+        Raises:
+            UnsupportedError: the provider tells nothing of this.
+        """
+        return await self._use("metrics", "metrics").metrics(SandboxRequest(sandbox_id=self.id))
 
     async def is_running(self) -> bool:
         """Whether it is there and not paused."""

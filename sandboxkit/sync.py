@@ -20,6 +20,7 @@ from .models import (
     ProcessInfo,
     Result,
     SandboxInfo,
+    SandboxMetrics,
     SandboxState,
     SnapshotInfo,
     SnapshotKind,
@@ -193,6 +194,9 @@ class Sandbox:
 
     def info(self) -> SandboxInfo:
         return call(self._sandbox.info)
+
+    def metrics(self) -> SandboxMetrics:
+        return call(self._sandbox.metrics)
 
     def is_running(self) -> bool:
         return call(self._sandbox.is_running)

@@ -21,6 +21,7 @@ from . import (
     execute,
     logs,
     pausing,
+    plan,
     ports,
     sandboxes,
     shell,
@@ -59,6 +60,7 @@ def cli() -> None:
 for _command in (
     execute.run,
     create.create,
+    plan.plan,
     execute.execute,
     shell.shell,
     logs.logs,

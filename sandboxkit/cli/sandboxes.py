@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from .addresses import check_address, find, list_everywhere
+from .measuring import METRICS, in_words, metrics_of
 from .options import profile_option
 from .output import State, age, json_option, print_json, print_table, waiting
 
@@ -20,14 +21,28 @@ _session = click.option("--session", metavar="NAME", help="Only the sandboxes of
 @profile_option
 @_session
 @click.option("-q", "--quiet", is_flag=True, help="Print addresses only.")
+@click.option("--metrics", "measured", is_flag=True, help="Print what each uses now.")
 @json_option
 @click.pass_context
-def ps(ctx: click.Context, profile: str | None, session: str | None, quiet: bool) -> None:
+def ps(
+    ctx: click.Context, profile: str | None, session: str | None, quiet: bool, measured: bool
+) -> None:
     """List your live sandboxes, over all installed providers."""
     with waiting("listing sandboxes"):
-        infos = [info for _, info in list_everywhere(profile, session=session)]
+        found = list_everywhere(profile, session=session)
+        if measured:
+            used = [(info, metrics_of(name, info.address)) for name, info in found]
+            infos = [info for info, _ in used]
+        else:
+            infos = [info for _, info in found]
     if ctx.ensure_object(State).json:
-        print_json([{"address": info.address, **asdict(info)} for info in infos])
+        records = [{"address": info.address, **asdict(info)} for info in infos]
+        if measured:
+            for record, (_, use) in zip(records, used, strict=True):
+                record["metrics"] = None if use is None else asdict(use)
+        print_json(records)
+    elif measured:
+        print_table(METRICS, [(info.address, info.state, *in_words(use)) for info, use in used])
     elif quiet:
         for info in infos:
             click.echo(info.address)

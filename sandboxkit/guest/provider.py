@@ -19,7 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..errors import SandboxError, SandboxNotFoundError, TransportError
-from ..models import ContextInfo, FileInfo, ProcessInfo, SandboxInfo
+from ..models import ContextInfo, FileInfo, ProcessInfo, SandboxInfo, SandboxMetrics
 from ..provider import (
     AttachRequest,
     CodeStream,
@@ -136,6 +136,14 @@ class GuestProvider(Provider, abstract=True):
         Asked when a process was killed. False where the provider cannot tell.
         """
         return False
+
+    async def measure(self, sandbox_id: str) -> SandboxMetrics:
+        """What the guest sees of its sandbox's use, for a provider that declares ``metrics``.
+
+        The disk is the file system of the sandbox's root directory, which may be shared with
+        others; the limits of cpu and memory are the provider's to add.
+        """
+        return records.metrics(await self._call("metrics", sandbox_id))
 
     # -- lifecycle ----------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TypeGuard, get_args
 
 from ..errors import ProtocolError
-from ..models import ContextInfo, FileInfo, FileType, ProcessInfo, SandboxInfo
+from ..models import ContextInfo, FileInfo, FileType, ProcessInfo, SandboxInfo, SandboxMetrics
 from .fields import Fields, boolean, integer, items, number, text
 
-__all__ = ["context", "contexts", "file_info", "introduced", "processes"]
+__all__ = ["context", "contexts", "file_info", "introduced", "metrics", "processes"]
 
 MAX_MODE = 0o7777
 MAX_TEXT = 4096
@@ -75,6 +75,22 @@ def introduced(info: SandboxInfo, sandbox: Fields) -> SandboxInfo:
         workdir=workdir if _sane(workdir) and workdir.startswith("/") else info.workdir,
         user=user if _sane(user) else info.user,
         shell=shell if _sane(shell) else info.shell,
+    )
+
+
+def metrics(result: Fields) -> SandboxMetrics:
+    """The RESULT of ``metrics``, without what only the machine's owner knows.
+
+    Raises:
+        ProtocolError: it does not say it as the protocol wants.
+    """
+    return SandboxMetrics(
+        at=datetime.now(UTC),
+        cpu_seconds=number(result, "cpu_seconds"),
+        memory_used=integer(result, "memory_used"),
+        disk_used=integer(result, "disk_used"),
+        disk_limit=integer(result, "disk_size"),
+        processes=integer(result, "processes"),
     )
 
 

@@ -24,6 +24,7 @@ CAPABILITIES = Capabilities(
     trees=True,
     mounts=True,
     watch=True,
+    metrics=True,
     lifetime_update=True,
     fork=True,
     idle_timeout=True,

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from sandboxkit.errors import InvalidRequestError, SandboxError, UnsupportedError
 from sandboxkit.guest.provider import GuestProvider
-from sandboxkit.models import SandboxInfo, SnapshotInfo
+from sandboxkit.models import SandboxInfo, SandboxMetrics, SnapshotInfo
 from sandboxkit.provider import (
     CreateRequest,
     ForkRequest,
@@ -24,6 +24,7 @@ from sandboxkit.provider import (
     PauseRequest,
     ProviderSettings,
     ResumeRequest,
+    SandboxRequest,
     SnapshotIdRequest,
     SnapshotListRequest,
     SnapshotRequest,
@@ -115,6 +116,22 @@ class LocalProvider(GuestProvider):
     async def ran_out_of_memory(self, sandbox_id: str) -> bool:
         result, _ = await self._daemon.ask("oom", sandbox=sandbox_id)
         return bool(result["oom"])
+
+    async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
+        known, _ = await self._daemon.ask("metrics", sandbox=request.sandbox_id)
+        seen = await self.measure(request.sandbox_id)
+        memory = known["memory_used"]
+        if memory is None:
+            # Files are kept in memory, as the kernel counts it too where it counts for us.
+            memory = (seen.memory_used or 0) + (seen.disk_used or 0)
+        return replace(
+            seen,
+            cpu_seconds=seen.cpu_seconds if known["cpu_seconds"] is None else known["cpu_seconds"],
+            cpu_limit=known["cpu_limit"],
+            memory_used=memory,
+            memory_limit=known["memory_limit"],
+            disk_limit=known["disk_limit"],
+        )
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         result, _ = await self._daemon.ask(

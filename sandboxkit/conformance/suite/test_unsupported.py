@@ -152,6 +152,11 @@ def test_undeclared_trees(sandbox: Sandbox, tmp_path) -> None:
         sandbox.files.read_bytes("copy/file")
 
 
+@pytest.mark.without("metrics")
+def test_undeclared_metrics(sandbox: Sandbox) -> None:
+    refused("metrics", sandbox.metrics)
+
+
 @pytest.mark.without("users")
 def test_undeclared_users(target, sandbox: Sandbox) -> None:
     refused("users", lambda: sandbox.run("true", user="root"))

@@ -16,7 +16,6 @@ from sandboxkit import (
     PathPermissionError,
     Sandbox,
     SandboxNotFoundError,
-    UnsupportedError,
     Watch,
 )
 from sandboxkit.conformance.target import Target
@@ -335,13 +334,3 @@ def test_an_overflow_is_told_and_recovered_from(sandbox: Sandbox, watched: Watch
         observer.picture.told.clear()
         observer.catch_up(*burst(sandbox, f"after-{turn}", 500))
     assert observer.picture.overflows >= 1
-
-
-# -- where there is none ------------------------------------------------------------------------
-
-
-@pytest.mark.without("watch")
-def test_without_watches_the_request_is_refused(sandbox: Sandbox) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        sandbox.files.watch()
-    assert caught.value.capability == "watch"

@@ -56,6 +56,8 @@ GROUPS = (
         "code",
     ),
     ("filetrees", ("walk_tree", "stat_many", "digest_many", "read_many", "write_many"), "trees"),
+    ("metrics", ("metrics",), "metrics"),
+    ("watch", ("watch",), "watch"),
 )
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import Callable, Iterable, Optional
 
-from . import files, ondemand, ports, processes, spawn, watch
+from . import files, ondemand, ports, processes, spawn
 from .config import AgentConfig
 from .control import Control
 from .lifetime import Lifetime
@@ -55,7 +55,6 @@ def serve(
     table = processes.install(server)
     files.install(server)
     ondemand.install(server)
-    watch.install(server)
     ports.install(server)
     server.add_op("ping", _ping)
     if extend is not None:

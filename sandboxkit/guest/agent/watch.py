@@ -42,7 +42,6 @@ def install(server: Server) -> None:
             raise common.error(error) from error
 
     server.add_op("watch", watch)
-    server.add_feature("watch")
 
 
 class Watch:

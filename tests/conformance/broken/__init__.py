@@ -68,6 +68,6 @@ def register(directory: Path) -> None:
 
 
 def all_names() -> list[str]:
-    from . import local, memory  # noqa: F401 - they enter themselves
+    from . import local, memory, observing  # noqa: F401 - they enter themselves
 
     return list(BROKEN)

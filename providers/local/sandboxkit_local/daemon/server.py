@@ -15,6 +15,7 @@ from sandboxkit.errors import InvalidRequestError, SandboxError
 from sandboxkit_local import codes, wire
 from sandboxkit_local.peer import Peer
 
+from . import metrics
 from .registry import Sandbox
 from .service import Service
 
@@ -115,6 +116,7 @@ class _Client:
             "kill": self._kill,
             "list": self._list,
             "list_snapshots": self._list_snapshots,
+            "metrics": self._metrics,
             "oom": self._oom,
             "pause": self._pause,
             "ping": self._ping,
@@ -252,6 +254,9 @@ class _Client:
             _texts(message, "labels"), _texts(message, "metadata"), message.get("state")
         )
         return _page([sandbox.info for sandbox in found], message)
+
+    async def _metrics(self, message: dict[str, Any]) -> Reply:
+        return metrics.of(self._service.registry.running(str(message["sandbox"]))), []
 
     async def _oom(self, message: dict[str, Any]) -> Reply:
         sandbox = self._service.registry.get(str(message["sandbox"]))
