@@ -97,6 +97,11 @@ def test_undeclared_limit_pids(target) -> None:
     create_refused(target, "limit_pids", resources={"pids": 100})
 
 
+@pytest.mark.without("metrics")
+def test_undeclared_metrics(sandbox: Sandbox) -> None:
+    refused("metrics", sandbox.metrics)
+
+
 @pytest.mark.without("mounts")
 def test_undeclared_mounts(target, tmp_path) -> None:
     create_refused(target, "mounts", mounts=[f"{tmp_path}:/mnt/shown"])
@@ -150,11 +155,6 @@ def test_undeclared_trees(sandbox: Sandbox, tmp_path) -> None:
         sandbox.files.upload(tmp_path, "copy")
     with pytest.raises(FileNotFoundError):
         sandbox.files.read_bytes("copy/file")
-
-
-@pytest.mark.without("metrics")
-def test_undeclared_metrics(sandbox: Sandbox) -> None:
-    refused("metrics", sandbox.metrics)
 
 
 @pytest.mark.without("users")
