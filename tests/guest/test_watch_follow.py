@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sandboxkit.conformance.suite.watch_program import Chaos, tree
 
+from sandboxkit.conformance.suite.watch_program import Chaos, tree
 from sandboxkit.conformance.watching import Picture
 from sandboxkit.guest.agent import watchfollow, watchtree
 from sandboxkit.guest.agent.errors import OpError

@@ -15,6 +15,7 @@ from .test_fork import *
 from .test_lifecycle import *
 from .test_lifetime import *
 from .test_limits import *
+from .test_metrics import *
 from .test_model import *
 from .test_mounts import *
 from .test_network import *
