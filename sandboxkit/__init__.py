@@ -71,6 +71,7 @@ from .snapshot import AsyncSnapshot
 from .spec import Resources
 from .sync import Process, Sandbox
 from .sync_parts import Forward, Snapshot, Watch
+from .template import Template
 from .transfer import SkippedPath, TransferProgress, TransferSummary
 from .watch import AsyncWatch
 
@@ -136,6 +137,7 @@ __all__ = [
     "Snapshot",
     "SnapshotInfo",
     "SnapshotNotFoundError",
+    "Template",
     "TemplateNotFoundError",
     "TerminalSize",
     "TransferProgress",

@@ -33,6 +33,7 @@ from .resolve import (
 from .runtime import Lease, acquire
 from .spec import SandboxSpec
 from .stdin import chunks
+from .template import Template
 from .threads import in_thread
 from .transfer import TransferOptions, upload
 from .writing import write_all
@@ -50,13 +51,24 @@ def spec_and_target(
         ConfigError: the profile or the configuration is wrong.
     """
     given = {name: value for name, value in arguments.items() if value is not UNSET}
+    template = given.get("template")
+    if isinstance(template, Template):
+        options = given.get("provider_options") or {}
+        for other in ("image", "snapshot"):
+            if given.get(other) is not None:
+                raise InvalidRequestError(
+                    f"create: give template or {other}, not both", op="create"
+                )
+        given["provider_options"] = {**options, "template": template.recipe()}
+        del given["template"]
     snapshot = given.get("snapshot")
     if snapshot is not None:
         given["snapshot"] = snapshot_address(snapshot)
     SandboxSpec.build(given)  # a wrong argument is told before a wrong configuration
     chosen = _target_of(profile, given.get("snapshot"))
     defaults = dict(chosen.profile.defaults)
-    if any(given.get(name) is not None for name in ("image", "snapshot", "template")):
+    named = isinstance(template, Template)
+    if named or any(given.get(name) is not None for name in ("image", "snapshot", "template")):
         for name in ("image", "snapshot", "template"):
             defaults.pop(name, None)
     return SandboxSpec.build(_merged(defaults, given)), chosen

@@ -88,6 +88,8 @@ def _needs(spec: SandboxSpec) -> Iterator[tuple[str, str, bool]]:
         value = getattr(spec.resources, limit)
         if value is not None:
             yield f"resources.{limit}={value}", f"limit_{limit}", not spec.best_effort
+    if "dockerfile" in (spec.provider_options.get("template") or ()):
+        yield "template", "images", True
     if spec.image is not None:
         yield f"image={spec.image!r}", "images", True
     if spec.snapshot is not None:

@@ -67,6 +67,7 @@ from .runtime import Lease, acquire
 from .snapshot import AsyncSnapshot
 from .spec import NetworkPolicy, Resources
 from .stdin import Stdin, check_source
+from .template import Template
 from .terminals import interactive_shell, terminal_size
 from .threads import in_thread
 from .units import Duration, Size, parse_duration, parse_size
@@ -148,7 +149,7 @@ class AsyncSandbox:
         cls,
         profile: str | None = None,
         *,
-        template: str | None = None,
+        template: str | Template | None = None,
         image: str | None = None,
         snapshot: str | SnapshotInfo | AsyncSnapshot | None = None,
         lifetime: Duration | Unset | None = UNSET,
@@ -174,7 +175,8 @@ class AsyncSandbox:
 
         Args:
             profile: a profile or a provider; ``None`` is the configured default.
-            template: what to start from, by its logical name.
+            template: what to start from, by its logical name; or a `Template`, where the
+                provider can build.
             image: a container image instead.
             snapshot: a snapshot, its address or its name instead.
             lifetime: until it ends by itself, one hour by default; ``None`` is never.

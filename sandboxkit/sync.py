@@ -37,6 +37,7 @@ from .sandbox import AsyncSandbox, Creating
 from .spec import NetworkPolicy, Resources
 from .stdin import Stdin
 from .sync_parts import Contexts, Files, Forward, Snapshot, documented_by, off_loop
+from .template import Template
 from .units import Duration, Size
 
 __all__ = ["Process", "Sandbox"]
@@ -106,7 +107,7 @@ class Sandbox:
         cls,
         profile: str | None = None,
         *,
-        template: str | None = None,
+        template: str | Template | None = None,
         image: str | None = None,
         snapshot: str | SnapshotInfo | Snapshot | None = None,
         lifetime: Duration | Unset | None = UNSET,

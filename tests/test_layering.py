@@ -20,7 +20,7 @@ CORE = ROOT / "sandboxkit"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "forking", "notebook", "threads", "units"),
     ("results",),
-    ("capabilities", "models", "mounts", "spec"),
+    ("capabilities", "models", "mounts", "spec", "template"),
     ("provider",),
     ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
     ("gate", "requests", "resolve", "runtime", "terminals", "transfer", "watch", "writing"),

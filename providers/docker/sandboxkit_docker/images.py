@@ -18,6 +18,7 @@ from sandboxkit.errors import (
 from . import records
 from .engine import Engine
 from .errors import Absent
+from .progress import Progress
 
 __all__ = ["Image", "Images"]
 
@@ -91,12 +92,21 @@ class Images:
             )
         _log.info("pulling %s", reference)
         try:
-            with self._engine.translated("create"):
-                await self._engine.sdk.images.pull(reference)
+            with Progress(f"pulling {reference}") as progress, self._engine.translated("create"):
+                async for item in self._engine.sdk.images.pull(reference, stream=True):
+                    progress.say(_shown(item))
         except (AuthenticationError, RateLimitError):
             raise
         except SandboxError as error:
             raise _not_to_be_had(self._engine, reference, error) from error
+
+
+def _shown(item: Mapping[str, Any]) -> str:
+    detail = item.get("progressDetail") or {}
+    if detail.get("total"):
+        done, total = detail.get("current", 0) >> 20, detail["total"] >> 20
+        return f"{item.get('id', '')} {item.get('status', '')} {done} of {total} MiB"
+    return str(item.get("status", ""))
 
 
 def _not_to_be_had(engine: Engine, reference: str, error: SandboxError) -> SandboxError:

@@ -34,6 +34,7 @@ from sandboxkit.provider import (
 )
 
 from . import CAPABILITIES, container, endings, records, run_directory, snapshots
+from .builds import Builds
 from .engine import Engine
 from .errors import Absent
 from .guest_volume import KIND, GuestVolume
@@ -65,6 +66,7 @@ class DockerProvider(GuestProvider):
         self._settings = settings
         self._engine = Engine(settings.host)
         self._images = Images(self._engine, settings.pull)
+        self._builds = Builds(self._engine, self._images, settings.default_image)
         self._volume = GuestVolume(self._engine, settings.guest_image, self._images.have)
         self._reach = Reach(self._engine)
         self._pausing = Pausing(self._engine, self.client)
@@ -116,6 +118,9 @@ class DockerProvider(GuestProvider):
                     f"there is no snapshot {request.snapshot}", hint="sandboxkit snapshot ls"
                 )
             return found
+        recipe = request.options.get("template")
+        if isinstance(recipe, Mapping):
+            return await self._builds.have(recipe)
         wanted = request.image or request.template or self._settings.default_image
         return await self._images.have(wanted)
 
@@ -283,6 +288,7 @@ def _orders(request: CreateRequest, image: Image) -> dict[str, Any]:
     return {
         "user": request.user or image.user or None,
         "workdir": request.workdir,
+        "shell": _shell(request),
         "env": dict(request.env),
         "lifetime": request.lifetime,
         "idle_timeout": request.idle_timeout,
@@ -291,6 +297,11 @@ def _orders(request: CreateRequest, image: Image) -> dict[str, Any]:
 
 def _record(shown: Mapping[str, Any]) -> dict[str, Any]:
     return records.record_of(shown["Config"].get("Labels") or {})
+
+
+def _shell(request: CreateRequest) -> str:
+    recipe = request.options.get("template")
+    return str(recipe.get("shell") or "") if isinstance(recipe, Mapping) else ""
 
 
 def _fits(info: SandboxInfo, request: ListRequest) -> bool:

@@ -90,6 +90,7 @@ def _settle(orders: Dict[str, Any], who: Account) -> AgentConfig:
         uid=who.uid,
         gid=who.gid,
         home=who.home,
+        shell=orders["shell"],
         path=orders["env"].get("PATH", path),
         env={**_image_variables(), **orders["env"]},
         lifetime=orders["lifetime"],
