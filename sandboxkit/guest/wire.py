@@ -63,7 +63,6 @@ _TABLE: dict[str, Callable[[str, str, Fields], SandboxError]] = {
     "refused": lambda op, message, error: PortRefusedError(message, retryable=True),
     "reset": lambda op, message, error: TransportError(message),
     "too_many": lambda op, message, error: RateLimitError(message),
-    "unsupported": lambda op, message, error: UnsupportedError(
-        message, hint="sandboxkit providers"
-    ),
+    # The guest names itself what is to be installed.
+    "unsupported": lambda op, message, error: UnsupportedError(message),
 }

@@ -38,7 +38,7 @@ CAPABILITIES = Capabilities(
     limit_memory=True,
     limit_disk=True,
     limit_pids=True,
-    languages=frozenset({"python", "bash"}),
+    languages=frozenset({"python", "bash", "javascript", "typescript"}),
 )
 """What it does where everything is allowed; an instance may declare less."""
 

@@ -83,7 +83,7 @@ def _bash(server: Server) -> Kernel:
 
 def _javascript(server: Server) -> Kernel:
     node = _program(server, "node", _NODE)
-    return Kernel(argv=(node, _driver("node.js"), str(FD)), takes_interrupts=True)
+    return Kernel(argv=(node, _driver("node.js"), str(FD)))
 
 
 def _typescript(server: Server) -> Kernel:
@@ -94,7 +94,7 @@ def _typescript(server: Server) -> Kernel:
 def _jupyter(server: Server, name: str) -> Kernel:
     interpreter = server.config.python or sys.executable
     argv = (interpreter, _driver("jupyter.py"), str(FD), name)
-    return Kernel(argv=argv, takes_interrupts=True)
+    return Kernel(argv=argv)
 
 
 def _driver(name: str) -> str:
