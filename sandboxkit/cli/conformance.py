@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from sandboxkit.errors import ConfigError
+
+from .output import State, json_option, print_json
 
 __all__ = ["conformance"]
 
@@ -29,7 +35,10 @@ SUITE = "sandboxkit.conformance.suite"
 @click.option("-k", "expression", metavar="EXPRESSION", help="Only tests whose names match.")
 @click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first failure.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for each test.")
+@json_option
+@click.pass_context
 def conformance(
+    ctx: click.Context,
     profile: tuple[str, ...],
     report: tuple[str, ...],
     only: tuple[str, ...],
@@ -66,4 +75,11 @@ def conformance(
     if expression:
         arguments += ["-k", expression]
     arguments += ["-x"] * exitfirst + (["-v"] if verbose else ["-q"])
-    return int(pytest.main(arguments))
+    if not ctx.ensure_object(State).json:
+        return int(pytest.main(arguments))
+    with tempfile.TemporaryDirectory() as folder:
+        arguments += ["--report", f"{folder}/{{profile}}.json"]
+        with contextlib.redirect_stdout(sys.stderr):
+            status = int(pytest.main(arguments))
+        print_json([json.loads(path.read_text()) for path in sorted(Path(folder).iterdir())])
+    return status

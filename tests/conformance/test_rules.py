@@ -258,6 +258,14 @@ def test_the_command_is_the_other_door(environment: dict[str, str], tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert "keeps what was asked of it" in done.stdout
     assert json.loads((tmp_path / "memory.json").read_text())["ok"] is True
+    told = subprocess.run(
+        [*command, "memory", "--only", "files", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [one["profile"] for one in json.loads(told.stdout)] == ["memory"]
     unknown = subprocess.run(
         [*command, "no-such-provider"], env=environment, capture_output=True, text=True, check=False
     )
