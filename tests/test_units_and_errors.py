@@ -56,12 +56,14 @@ def _every_error() -> list[SandboxError]:
         "CodeFailedError": {"execution": Execution()},
         "CodeTimeoutError": {"execution": Execution(), "state_kept": True},
         "ExecLostError": {"cause": "killed"},
+        "WriteManyError": {"failures": {"/p": errors.PathNotFoundError("gone", path="/p")}},
     }
     made = []
     for name in errors.__all__:
         cls = getattr(errors, name)
         if isinstance(cls, type) and issubclass(cls, SandboxError):
-            more = {"path": "/p"} if issubclass(cls, errors.FileError) else special.get(name, {})
+            path = {"path": "/p"} if issubclass(cls, errors.FileError) else {}
+            more = special.get(name, path)
             made.append(cls("what happened", op="run", provider="p", sandbox_id="s", **more))
     return made
 

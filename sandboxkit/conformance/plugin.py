@@ -123,7 +123,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test for each provider; which of them apply is seen when all are collected."""
-    if "target" in metafunc.fixturenames:
+    own = any("target" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "target" in metafunc.fixturenames and not own:
         # That none was named is told when all are collected: here it would be one error a test.
         profiles = metafunc.config.stash[_RUN].profiles or ["nobody"]
         metafunc.parametrize("target", profiles, indirect=True, scope="function")
