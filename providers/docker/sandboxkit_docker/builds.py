@@ -18,9 +18,9 @@ from aiodocker.exceptions import DockerStreamError
 from sandboxkit.errors import InvalidRequestError, SandboxError
 
 from .engine import Engine
-from .guest_volume import KIND
 from .images import Image, Images
 from .progress import Progress
+from .records import KIND
 
 __all__ = ["Builds"]
 

@@ -15,7 +15,7 @@ import platform
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
 from typing import IO, Any
@@ -24,28 +24,19 @@ from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit.guest import agent
 
 from . import inside, places
+from .inside import collect
 
-__all__ = ["agent_files", "collect_script", "digest", "fits", "pack", "this_interpreter"]
+__all__ = [
+    "agent_files",
+    "collect_script",
+    "digest",
+    "fits",
+    "pack",
+    "pack_agent",
+    "this_interpreter",
+]
 
-_LAYOUT = 1  # raise it when the arrangement of the files changes
-_SKIPPED = frozenset(
-    (
-        "__pycache__",
-        "config",
-        "dist-packages",
-        "ensurepip",
-        "idlelib",
-        "lib-dynload",
-        "lib2to3",
-        "pydoc_data",
-        "site-packages",
-        "test",
-        "tests",
-        "tkinter",
-        "turtledemo",
-        "venv",
-    )
-)
+_LAYOUT = 3  # raise it when the arrangement of the files changes
 # The packages above ours, whose own modules no guest needs.
 _STAND_INS = ("sandboxkit", "sandboxkit/guest", "sandboxkit_docker")
 _WRAPPER_NAME = "bin/python"
@@ -126,38 +117,22 @@ def pack(interpreter: Mapping[str, Any], into: IO[bytes]) -> None:
         into: written to.
     """
     with tarfile.open(fileobj=into, mode="w") as archive:
-        for name, path in _interpreter_files(interpreter):
+        for name, path in collect.layout(interpreter):
             _add_file(archive, name, path)
-        for name, content in agent_files().items():
-            _add(archive, name, content, 0o755 if name == _WRAPPER_NAME else 0o644)
-            if name.endswith(".py"):
-                _add(archive, _cached(name), _compiled(name, content), 0o644)
+        _add_agent(archive)
 
 
-def _interpreter_files(interpreter: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "bin/python3", interpreter["executable"]
-    if interpreter["loader"]:
-        yield "lib/ld", interpreter["loader"]
-    for name, path in interpreter["libraries"].items():
-        yield f"lib/{name}", path
-    home = f"lib/python{interpreter['version']}"
-    for path in interpreter["extensions"]:
-        yield f"{home}/lib-dynload/{os.path.basename(path)}", path
-    stdlib = interpreter["stdlib"]
-    for folder, folders, names in os.walk(stdlib):
-        folders[:] = sorted(name for name in folders if _goes_along(name))
-        below = os.path.relpath(folder, stdlib)
-        place = home if below == "." else f"{home}/{below}"
-        for name in sorted(names):
-            if name.endswith(".py"):
-                yield f"{place}/{name}", os.path.join(folder, name)
-                cached = util.cache_from_source(os.path.join(folder, name))
-                if os.path.isfile(cached):
-                    yield f"{place}/__pycache__/{os.path.basename(cached)}", cached
+def pack_agent(into: IO[bytes]) -> None:
+    """Write a tar file of our own files, for an interpreter that is brought by other means."""
+    with tarfile.open(fileobj=into, mode="w") as archive:
+        _add_agent(archive, compiled=False)
 
 
-def _goes_along(folder: str) -> bool:
-    return folder not in _SKIPPED and not folder.startswith("config-")
+def _add_agent(archive: tarfile.TarFile, *, compiled: bool = True) -> None:
+    for name, content in agent_files().items():
+        _add(archive, name, content, 0o755 if name == _WRAPPER_NAME else 0o644)
+        if compiled and name.endswith(".py"):
+            _add(archive, _cached(name), _compiled(name, content), 0o644)
 
 
 def _add_file(archive: tarfile.TarFile, name: str, path: str) -> None:

@@ -15,7 +15,7 @@ import logging
 import secrets
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,10 +26,11 @@ from sandboxkit.errors import ProviderUnavailableError, SandboxError
 from . import guest_files, places
 from .engine import Engine
 from .errors import Absent, Conflict
+from .images import Image
+from .records import KIND
 
-__all__ = ["KIND", "GuestVolume"]
+__all__ = ["GuestVolume"]
 
-KIND = "sandboxkit.kind"
 _CONTENT = "sandboxkit.content"
 _NAME = "sandboxkit-guest"
 _STALE = timedelta(hours=1)  # nobody takes so long to fill one
@@ -46,7 +47,9 @@ class GuestVolume:
         have_image: sees to it that an image is there.
     """
 
-    def __init__(self, engine: Engine, guest_image: str, have_image: Callable[[str], Any]) -> None:
+    def __init__(
+        self, engine: Engine, guest_image: str, have_image: Callable[[str], Awaitable[Image]]
+    ) -> None:
         self._engine = engine
         self._guest_image = guest_image
         self._have_image = have_image
@@ -143,9 +146,31 @@ class GuestVolume:
                 await self._engine.call("create", self._engine.sdk.images.delete(image))
 
     async def _fill_from_image(self, volume: str) -> None:
-        raise ProviderUnavailableError(
-            f"this machine's Python does not run on the engine at {self._engine.endpoint}",
-            hint="use sandboxkit on a Linux machine like the engine's",
+        """Let a Python of the engine's own kind copy itself, where this machine's does not run."""
+        image = await self._have_image(self._guest_image)
+        command = ["python3", "-I", "-S", "-c", guest_files.collect_script(), places.GUEST]
+        with tempfile.TemporaryFile() as archive:
+            await asyncio.to_thread(guest_files.pack_agent, archive)
+            archive.seek(0)
+            async with _holder(self._engine, image.id, volume, command) as container:
+                await self._engine.put_archive(container, places.GUEST, archive)
+                await self._run(container)
+
+    async def _run(self, container_id: str) -> None:
+        container = self._engine.container(container_id)
+        try:
+            await self._engine.call("create", container.start())
+        except SandboxError as error:  # it has no such program
+            raise self._no_python(error.message) from error
+        ended = await self._engine.call("create", container.wait())
+        if ended["StatusCode"]:
+            said = await self._engine.call("create", container.log(stdout=True, stderr=True))
+            raise self._no_python("".join(said)[-500:])
+
+    def _no_python(self, reason: str) -> ProviderUnavailableError:
+        return ProviderUnavailableError(
+            f"image {self._guest_image!r} gives the guest no Python: {reason}",
+            hint="name an image with Python 3.8 or later in the setting guest_image",
         )
 
     async def _empty_image(self) -> str:
@@ -166,11 +191,15 @@ class GuestVolume:
 
 
 @contextlib.asynccontextmanager
-async def _holder(engine: Engine, image: str, volume: str) -> Any:
-    """A container that is never started, to reach a volume through."""
+async def _holder(
+    engine: Engine, image: str, volume: str, command: Sequence[str] = ("-",)
+) -> AsyncIterator[str]:
+    """A container to reach a volume through, which need not be started."""
     config = {
         "Image": image,
-        "Cmd": ["-"],
+        "Entrypoint": [],
+        "Cmd": list(command),
+        "User": "0:0",
         "Labels": {KIND: "guest-holder"},
         "NetworkDisabled": True,
         "HostConfig": {"Mounts": [{"Type": "volume", "Source": volume, "Target": places.GUEST}]},

@@ -16,6 +16,7 @@ from sandboxkit.errors import (
     SandboxNotFoundError,
     SandboxPausedError,
     SnapshotNotFoundError,
+    TransportError,
     UnsupportedError,
 )
 from sandboxkit.guest.provider import GuestProvider
@@ -36,13 +37,14 @@ from sandboxkit.provider import (
 from . import CAPABILITIES, container, endings, records, run_directory, snapshots
 from .builds import Builds
 from .engine import Engine
-from .errors import Absent
-from .guest_volume import KIND, GuestVolume
+from .errors import Absent, Conflict
+from .guest_volume import GuestVolume
 from .images import Image, Images
 from .launch import GuestMissingError, launch
 from .memory import MemoryWatch
 from .pausing import Pausing
 from .reach import Reach
+from .records import KIND
 from .settings import DockerSettings
 from .shielded import finished
 
@@ -96,19 +98,37 @@ class DockerProvider(GuestProvider):
             request, self._settings, image=image.id, labels=labels, volume=volume, run=run
         )
         creating = self._engine.create_container(records.container_name(request.nonce), config)
-        container_id = ""
         try:
             container_id = await finished(creating, self._discard)
+        except Conflict:  # the name is taken: this very request has been here before
+            return await self._made_before(request.nonce)
+        except BaseException:
+            self._reach.drop(run)
+            raise
+        try:
             await launch(self._engine, container_id, _orders(request, image))
         except BaseException:
-            if container_id:
-                await finished(self._discard(container_id))
-            if run is not None:
-                run_directory.remove(run)
+            await finished(self._discard(container_id))
+            self._reach.drop(run)
             raise
         info = records.sandbox_info(container_id, "", labels)
         self._reach.begun(info.id, run)
         return info
+
+    async def _made_before(self, nonce: str) -> SandboxInfo:
+        """The sandbox that this very request has made already, when its answer was lost.
+
+        Raises:
+            TransportError: it is still being made.
+        """
+        async for info in self.list(ListRequest(labels={"nonce": nonce})):
+            if (await self._shown(info.id))["State"]["Status"] != "created":
+                return info
+        raise TransportError(
+            "an earlier attempt at this very sandbox has not ended yet",
+            outcome="unknown",
+            retryable=True,
+        )
 
     async def _image(self, request: CreateRequest) -> Image:
         if request.snapshot is not None:

@@ -38,6 +38,12 @@ class Reach:
         """A directory for a new container's socket; ``None`` where the engine cannot see ours."""
         return run_directory.make(records.token(nonce)) if self._engine.is_local else None
 
+    @staticmethod
+    def drop(directory: str | None) -> None:
+        """Remove a directory whose container came to nothing."""
+        if directory is not None:
+            run_directory.remove(directory)
+
     async def probe(self, sandbox_id: str) -> None:
         """Wait for the end of a container whose guest does not answer any more.
 

@@ -13,10 +13,9 @@ from typing import Any
 from sandboxkit.models import SandboxInfo, SandboxState, SnapshotInfo
 from sandboxkit.provider import CreateRequest, SnapshotRequest
 
-from .guest_volume import KIND
-
 __all__ = [
     "ID_LENGTH",
+    "KIND",
     "OWNERSHIP",
     "container_labels",
     "container_name",
@@ -29,6 +28,8 @@ ID_LENGTH = 12
 OWNERSHIP = ("owner", "session", "nonce")
 """What sandboxes are looked for by; the engine filters by these."""
 _PREFIX = "sandboxkit."
+KIND = _PREFIX + "kind"
+"""The label that says what a thing of ours is."""
 _RECORD = _PREFIX + "record"
 _UNTIL = re.compile(r"(?:-paused-(\d+s|ever))?-until-(\d{8}T\d{6}Z|ever)$")
 _MOMENT = "%Y%m%dT%H%M%SZ"

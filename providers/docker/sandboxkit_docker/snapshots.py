@@ -16,7 +16,7 @@ from sandboxkit.provider import SnapshotRequest
 from . import records
 from .engine import Engine
 from .errors import Absent, Conflict
-from .guest_volume import KIND
+from .records import KIND
 
 __all__ = ["Snapshots", "is_over", "reference"]
 

@@ -1,4 +1,4 @@
-"""Says what an interpreter consists of: run by it, prints one JSON object.
+"""Says what an interpreter consists of: run by it, prints one JSON object, or copies it.
 
 ``executable``, ``loader`` and the libraries are files; libraries are named as programs ask for
 them. What has the loader's name is empty for an interpreter that is linked statically.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.util
 import json
 import os
+import py_compile
+import shutil
 import sys
 import sysconfig
-from typing import Dict, List
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 # What no guest needs and much hangs on.
 _LEFT_OUT = (
@@ -25,6 +28,26 @@ _LEFT_OUT = (
     "_gdbm",
     "xx",
     "_xx",
+)
+
+
+_SKIPPED = frozenset(
+    (
+        "__pycache__",
+        "config",
+        "dist-packages",
+        "ensurepip",
+        "idlelib",
+        "lib-dynload",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "test",
+        "tests",
+        "tkinter",
+        "turtledemo",
+        "venv",
+    )
 )
 
 
@@ -54,7 +77,7 @@ def wanted(extension: str) -> bool:
     return not (name in _LEFT_OUT or name.startswith(("_test", "xx", "_xx")) or "_test" in name)
 
 
-def main() -> None:
+def describe() -> Dict[str, Any]:
     """Load every extension module, then look at what that has brought in."""
     extensions = str(sysconfig.get_config_var("DESTSHARED") or "")
     names = sorted(filter(wanted, os.listdir(extensions))) if os.path.isdir(extensions) else []
@@ -72,18 +95,60 @@ def main() -> None:
         libraries[name] = path
         if name.startswith(("ld-", "ld64", "ld.so")):
             loader = path
-    print(
-        json.dumps(
-            {
-                "executable": os.path.realpath("/proc/self/exe"),
-                "loader": loader,
-                "libraries": libraries,
-                "stdlib": sysconfig.get_path("stdlib"),
-                "extensions": [os.path.join(extensions, name) for name in names],
-                "version": "%d.%d" % sys.version_info[:2],
-            }
-        )
-    )
+    return {
+        "executable": os.path.realpath("/proc/self/exe"),
+        "loader": loader,
+        "libraries": libraries,
+        "stdlib": sysconfig.get_path("stdlib"),
+        "extensions": [os.path.join(extensions, name) for name in names],
+        "version": "%d.%d" % sys.version_info[:2],
+    }
 
 
-main()
+def layout(interpreter: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Where each file goes, below the guest's directory, and where it is."""
+    yield "bin/python3", interpreter["executable"]
+    if interpreter["loader"]:
+        yield "lib/ld", interpreter["loader"]
+    for name, path in interpreter["libraries"].items():
+        yield "lib/" + name, path
+    home = "lib/python" + interpreter["version"]
+    for path in interpreter["extensions"]:
+        yield home + "/lib-dynload/" + os.path.basename(path), path
+    stdlib = interpreter["stdlib"]
+    for folder, folders, names in os.walk(stdlib):
+        folders[:] = sorted(filter(_goes_along, folders))
+        place = os.path.normpath(os.path.join(home, os.path.relpath(folder, stdlib)))
+        for name in sorted(names):
+            if name.endswith(".py"):
+                yield place + "/" + name, os.path.join(folder, name)
+                cached = importlib.util.cache_from_source(os.path.join(folder, name))
+                if os.path.isfile(cached):
+                    yield place + "/__pycache__/" + os.path.basename(cached), cached
+
+
+def _goes_along(folder: str) -> bool:
+    return folder not in _SKIPPED and not folder.startswith("config-")
+
+
+def install(directory: str) -> None:
+    """Copy this interpreter into a directory, and compile what is in it already."""
+    for name, path in layout(describe()):
+        target = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.exists(path):
+            shutil.copy2(path, target)
+    for folder, _, names in os.walk(os.path.join(directory, "site")):
+        for name in names:
+            if name.endswith(".py"):
+                py_compile.compile(
+                    os.path.join(folder, name),
+                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+                )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        install(sys.argv[1])
+    else:
+        print(json.dumps(describe()))
