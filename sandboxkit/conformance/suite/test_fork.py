@@ -93,38 +93,43 @@ def test_a_killed_sandbox_is_not_forked(target) -> None:
 
 @pytest.mark.needs("commands", "fork")
 def test_forks_keep_what_their_source_was_made_with(target) -> None:
-    resources = {"pids": 100, "disk": "64MiB"}
+    limited = target.capabilities.limit_disk
+    resources = {"disk": "64MiB"} if limited else {}
     options = {"env": {"SECRET": "of mine"}, "workdir": "/tmp/work", "resources": resources}
     with target.create(**options) as source:
         source.run("echo data > kept")
-        script = (
-            "import sys\nfrom sandboxkit import Sandbox\n"
-            "with Sandbox.connect(sys.argv[1]) as found:\n"
-            "    for fork in found.fork(2):\n"
-            "        print(fork.address)\n"
-            "        fork.close()\n"
-        )
-        said = subprocess.run(
-            [sys.executable, "-c", script, source.address],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout.split()
-        assert len(said) == 2
-        for address in said:
+        for address in forked(source):
             with Sandbox.connect(address) as fork:
                 assert fork.info().workdir == "/tmp/work"
-                ran = fork.run("pwd; whoami; echo $SECRET; cat kept; df -k . | tail -1")
-                assert ran.stdout.split()[:6] == [
-                    "/tmp/work",
-                    "user",
-                    "of",
-                    "mine",
-                    "data",
-                    "overlay",
-                ]
-                assert int(ran.stdout.split()[7]) <= 64 << 10
+                ran = fork.run("pwd; whoami; echo $SECRET; cat kept; df -kP . | tail -1")
+                words = ran.stdout.split()
+                assert words[:5] == ["/tmp/work", "user", "of", "mine", "data"]
+                assert not limited or int(words[6]) <= 64 << 10
                 fork.kill()
+
+
+def forked(source: Sandbox) -> list[str]:
+    """Two forks by a client that has only connected, where the provider can serve that itself."""
+    if "fork" in source.emulated:  # the core knows only what this process has made
+        made = source.fork(2)
+        for fork in made:
+            fork.close()
+        return [fork.address for fork in made]
+    script = (
+        "import sys\nfrom sandboxkit import Sandbox\n"
+        "with Sandbox.connect(sys.argv[1]) as found:\n"
+        "    for fork in found.fork(2):\n"
+        "        print(fork.address)\n"
+        "        fork.close()\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script, source.address],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert len(said) == 2
+    return said
 
 
 @pytest.mark.needs("commands", "fork")
