@@ -11,7 +11,7 @@ READY  := $(VENV)/.ready
 # What templates may have, for the tests of code contexts: IPython, a real Jupyter, the data libraries.
 DATA   := .venv-data
 
-.PHONY: demo test check format setup data clean broken reports
+.PHONY: demo test check format setup data bench-code clean broken reports
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -48,6 +48,9 @@ $(READY): pyproject.toml
 	@echo "  installing sandboxkit, what it depends on, and the tools of the dev group"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@
+
+bench-code: $(READY) $(DATA)/.ready
+	$(BIN)/python benchmarks/code_contexts.py
 
 data: $(DATA)/.ready
 
