@@ -17,6 +17,9 @@ from .errors import Conflict
 
 __all__ = ["Pausing"]
 
+FREEZES = 4
+"""How often the engine is asked to freeze a container."""
+
 _TELL = (
     1.0  # seconds that a guest has to tell its clients; one that is stuck is frozen all the same
 )
@@ -56,13 +59,26 @@ class Pausing:
                 await client.call("pausing")
         try:
             with contextlib.suppress(Conflict):  # another has been faster
-                await self._engine.call("pause", self._engine.container(sandbox_id).pause())
+                await self._freeze(sandbox_id)
         except BaseException:
             with contextlib.suppress(SandboxError):
                 await client.call("resumed")
             raise
         await self._rename(sandbox_id, records.name_paused(name, rest, _end(lifetime)))
         client.stand_still()
+
+    async def _freeze(self, sandbox_id: str) -> None:
+        # On control groups version 1 the kernel may not come to freeze what just forks or exits;
+        # the engine gives up after a while, and the next try nearly always succeeds.
+        for _ in range(FREEZES - 1):
+            try:
+                await self._engine.call("pause", self._engine.container(sandbox_id).pause())
+            except SandboxError as error:
+                if "unable to freeze" not in str(error):
+                    raise
+            else:
+                return
+        await self._engine.call("pause", self._engine.container(sandbox_id).pause())
 
     async def resume(self, sandbox_id: str, shown: dict[str, Any]) -> None:
         """Let it go on, with what was left of its lifetime."""

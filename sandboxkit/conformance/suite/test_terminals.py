@@ -112,8 +112,9 @@ def test_the_terminal_is_the_sessions_without_a_shell(sandbox: Sandbox) -> None:
 @pytest.mark.needs("terminals")
 def test_control_z_stops_and_fg_goes_on(sandbox: Sandbox) -> None:
     terminal, screen = shell(sandbox)
-    terminal.write("cat\r")
+    terminal.write("echo now; cat\r")
     screen.until(b"cat\r\n")
+    screen.until(b"now\r\n")  # what is typed before that is still the line editor's
     terminal.write("one\r")
     screen.until(b"one\r\none\r\n")
     terminal.write("\x1a")
