@@ -58,7 +58,10 @@ async def _outward(stream: PortStream, writer: asyncio.StreamWriter, data: bytes
         data = await stream.receive()
         if not data:
             break
-    writer.write_eof()
+    try:
+        writer.write_eof()
+    except OSError as error:  # ENOTCONN: whoever asked has reset the connection meanwhile
+        raise ConnectionResetError(error.errno, "the connection was reset") from error
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> ConnectionError:
