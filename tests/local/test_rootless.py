@@ -92,24 +92,31 @@ def user(request: pytest.FixtureRequest) -> Iterator[pwd.struct_passwd]:
         subprocess.run(["userdel", "--remove", name], check=True, stderr=subprocess.DEVNULL)
 
 
+TOPICS = [
+    "commands",
+    "code",
+    "facade",
+    "files",
+    "fork",
+    "lifecycle",
+    "mounts",
+    "snapshots",
+    "streaming",
+]
+CONTRACT = ["tests/conformance/test_ours.py", *(f"--only={topic}" for topic in TOPICS)]
+
+
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_as_an_ordinary_user(user: pwd.struct_passwd, tree: Path) -> None:
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("what", [["tests/local"], CONTRACT], ids=["local", "contract"])
+def test_as_an_ordinary_user(user: pwd.struct_passwd, tree: Path, what: list[str]) -> None:
     kind = next(kind for kind, name in USERS.items() if name == user.pw_name)
     scratch = f"/tmp/{user.pw_name}-{os.getpid()}"
     ran = subprocess.run(
         [
             interpreter(tree, user),
-            *(
-                "-m",
-                "pytest",
-                "tests/local",
-                "tests/conformance/test_ours.py",
-                "-q",
-                "-m",
-                "not root",
-            ),
+            *("-m", "pytest", *what, "-q", "-m", "not root"),
             *("-p", "no:cacheprovider", f"--basetemp={scratch}"),
         ],
         env=environment(tree, user)
