@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,7 +134,15 @@ def under_a_moving_parent(root: Path) -> None:
     os.mkfifo(root / "p/link")
 
 
+def a_child_takes_the_place(root: Path) -> None:
+    put(root / "a/k/f")
+    os.rename(root / "a", root / "t")
+    os.rename(root / "t", root / "z")
+    os.rename(root / "z/k", root / "t")
+
+
 OVERTAKEN = [
+    a_child_takes_the_place,
     chain,
     reuse,
     rotate,
@@ -183,6 +192,53 @@ def test_reading_now_and_then(rig: Rig, tmp_path: Path, seed: int) -> None:
                 rig.step()
         rig.check()
         assert set(chaos.touched()) <= rig.picture.told
+
+
+def when_all_is_read(rig: Rig, act: Callable[[], None]) -> None:
+    """Have something happen after the last event was read, before what is doubted is looked at."""
+    queue = rig.follower._tree.inotify
+    real = queue.read
+    waiting = [act]
+
+    def read() -> list[Any]:
+        events = real()
+        if not events and waiting:
+            waiting.pop()()
+        return events
+
+    queue.read = read  # type: ignore[method-assign]
+
+
+def test_a_look_that_is_ahead_of_the_events(rig: Rig) -> None:
+    put(rig.root / "d")
+    put(rig.root / "x/f")
+    rig.settle()
+    rig.follower._doubts[rig.follower._tree.root, b"d"] = None
+
+    def act() -> None:
+        os.rename(rig.root / "d", rig.root / "e")
+        os.rename(rig.root / "x", rig.root / "d")
+
+    when_all_is_read(rig, act)
+    rig.check()
+    put(rig.root / "d/g")
+    rig.check()
+
+
+def test_a_look_that_comes_too_late_is_repeated(rig: Rig) -> None:
+    put(rig.root / "a/sub/f")
+    rig.settle()
+    watched = rig.follower._tree
+    parent = watched.root.children[b"a"]
+    child = parent.children[b"sub"]
+    assert child.wd is not None
+    watched.inotify.remove(child.wd)
+    watched.unwatched(child)
+    rig.follower._doubts[parent, b"sub"] = None
+    when_all_is_read(rig, lambda: os.rename(rig.root / "a", rig.root / "b"))
+    rig.check()
+    put(rig.root / "b/sub/g")
+    rig.check()
 
 
 def test_a_rename_is_one_event(rig: Rig) -> None:

@@ -57,6 +57,7 @@ class Follower:
         self._tell = tell
         self._events: Deque[Event] = deque()
         self._doubts: Dict[Place, None] = {}
+        self._unresolved: Dict[Place, None] = {}
         self._root_doubted = False
         self._no_partner = False
         self.begun = False
@@ -98,6 +99,9 @@ class Follower:
             return self._handle_next()
         self._events.extend(self._tree.inotify.read())
         if self._events:
+            # What was out of reach may be explained by them.
+            self._doubts.update(self._unresolved)
+            self._unresolved.clear()
             return True
         # All that has happened is told, so what there is now can be held against it.
         self._tree.fresh.clear()
@@ -195,6 +199,7 @@ class Follower:
         self._tree.close()
         self._events.clear()
         self._doubts.clear()
+        self._unresolved.clear()
         os.close(still_there)
         self._start()
 
@@ -276,7 +281,7 @@ class Follower:
         if is_directory and self._recursive:
             self._directory_renamed(source, target)
             return
-        if source[0] in self._tree.fresh:
+        if source[0] in self._tree.fresh or source[1] in source[0].children:
             # It may never have been told of, or another of that name.
             self._disappeared(*source, is_directory)
             self._appeared(*target, is_directory)
@@ -292,8 +297,6 @@ class Follower:
     def _directory_renamed(self, source: Place, target: Place) -> None:
         moved = source[0].children.get(source[1])
         found = self._tree.find(*target)
-        if found is None:
-            self._doubts[target] = None
         if (
             moved is None
             or (found is not None and found.wd != moved.wd)
@@ -301,13 +304,18 @@ class Follower:
         ):
             # It was another one that was told of, and is somewhere else.
             self._clear(*source)
+        else:
+            self._clear(*target)
+        if moved is None or not self._tree.holds(moved):
+            # Found anew, for it may have been among what is unwatched now.
             if self._tree.holds(target[0]):
-                self._directory_appeared(*target, found)
+                self._appeared(*target, True)
             return
-        self._clear(*target)
         self._say(RENAMED, *source, "directory", target)
         self._tree.move(moved, *target)
-        if found is not None:
+        if found is None:
+            self._doubts[target] = None
+        else:
             self._scan_unseen(moved)
 
     def _attributes(self, node: Node, name: bytes, is_directory: bool) -> None:
@@ -363,8 +371,12 @@ class Follower:
         try:
             there = self._tree.look(node, name)
         except LookupError:
+            # It has moved since, of which there will be an event, or is closed to this user.
+            self._unresolved[node, name] = None
             self._doubt_node(node)
             return
+        # It may be ahead of events that are still to be read.
+        self._tree.fresh.add(node)
         kind = None if there is None else file_type(there)
         if kind != "directory":
             self._clear(node, name)
