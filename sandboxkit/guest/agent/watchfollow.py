@@ -110,7 +110,8 @@ class Follower:
             self._check(*place)
         if self._root_doubted:
             self._check_root()
-        return bool(self._doubts) or self._scan.busy
+        # What was looked at is ahead of its events until one more read has found none.
+        return bool(self._doubts) or self._scan.busy or bool(self._tree.fresh)
 
     def pause(self) -> None:
         """Let go of what is only kept from one step to the next."""
