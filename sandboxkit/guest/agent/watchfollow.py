@@ -111,7 +111,7 @@ class Follower:
         if self._root_doubted:
             self._check_root()
         # What was looked at is ahead of its events until one more read has found none.
-        return bool(self._doubts) or self._scan.busy or bool(self._tree.fresh)
+        return any((self._doubts, self._scan.busy, self._tree.fresh))
 
     def pause(self) -> None:
         """Let go of what is only kept from one step to the next."""
