@@ -62,13 +62,6 @@ class Census:
         return {kind: found for kind, found in new.items() if found}
 
 
-def _mounts() -> Iterator[str]:
-    """Our mount table, without what a container engine mounts for whomever it serves."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        if not line.split()[4].startswith(("/var/lib/docker/", "/run/docker/")):
-            yield line
-
-
 def _processes(digest: str) -> Iterator[tuple[int, int, str]]:
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import shutil
 import subprocess
 import sys
@@ -87,9 +88,33 @@ def user(request: pytest.FixtureRequest) -> Iterator[pwd.struct_passwd]:
     """An ordinary user; one that had to be made is removed again."""
     name = USERS[request.param]
     known = name in {entry.pw_name for entry in pwd.getpwall()}
-    yield ensure(request.param)
+    found = ensure(request.param)
+    yield found
+    left = still_running(found.pw_uid)
     if not known:
-        subprocess.run(["userdel", "--remove", name], check=True, stderr=subprocess.DEVNULL)
+        # Forced, because the dead that nobody has collected yet count as a user at work.
+        command = ["userdel", "--force", "--remove", name]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert not left, f"processes of {name} are left: {left}"
+
+
+def still_running(uid: int) -> list[str]:
+    """The user's processes that do not end within some seconds, with their command lines."""
+    left = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if entry.stat().st_uid != uid:
+                continue
+            title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            pidfd = os.pidfd_open(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        with open(pidfd):
+            if not select.select([pidfd], [], [], 5.0)[0]:
+                left.append(f"{entry.name}: {title}")
+    return left
 
 
 TOPICS = [

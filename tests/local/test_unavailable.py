@@ -94,7 +94,11 @@ def test_doctor_is_content_here(state: Path):
         check.name for check in found
     }
     narrowed = {check.name for check in found if check.fix}
-    expected = {"root": set(), "subordinate": {"limits"}, "single": {"ids", "limits"}}
+    expected = {
+        "root": set(),
+        "subordinate": {"limits", "pause"},
+        "single": {"ids", "limits", "pause"},
+    }
     assert narrowed == expected[KIND]
 
 
