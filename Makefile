@@ -11,13 +11,16 @@ READY  := $(VENV)/.ready
 # What templates may have, for the tests of code contexts: IPython, a real Jupyter, the data libraries.
 DATA   := .venv-data
 
+# What was proved before, by profile. A run that loses one of these proofs fails.
+PROOFS := docs/conformance/{profile}.json
+
 .PHONY: demo test check format setup data bench-code clean broken reports
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
 test: $(READY) $(DATA)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --proofs '$(PROOFS)'
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
 broken: $(READY)
@@ -25,7 +28,7 @@ broken: $(READY)
 
 # The proofs that later runs may not lose.
 reports: $(READY)
-	$(BIN)/python -m pytest tests/conformance/test_ours.py --report 'docs/conformance/{profile}.json'
+	$(BIN)/python -m pytest tests/conformance/test_ours.py --report '$(PROOFS)'
 
 check: $(READY)
 	$(BIN)/ruff format --check .

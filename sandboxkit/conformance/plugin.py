@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -34,6 +35,7 @@ class _Run:
         self.session = f"conformance-{uuid4().hex[:12]}"
         known = config.getoption("known_failures")
         self.known = known_failures.read(Path(known)) if known else {}
+        self.proofs: dict[str, dict[str, Any]] = {}
         self.began = time.monotonic()
         self.records: dict[str, Record] = {}
         unknown = sorted(set(self.topics) - set(roster.TOPICS))
@@ -61,6 +63,24 @@ class _Run:
                 self.records[profile] = Record(examine(profile))
             except SandboxError as error:
                 raise pytest.UsageError(f"{profile}: {error}") from error
+        self.proofs = {profile: self._earlier(profile) for profile in self.profiles}
+
+    def _earlier(self, profile: str) -> dict[str, Any]:
+        """The report whose proofs must not be lost; empty if none was asked for."""
+        name: str | None = self.config.getoption("sandbox_proofs")
+        if not name:
+            return {}
+        path = Path(name.replace("{profile}", profile))
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise pytest.UsageError(f"--proofs: {path} is no report: {error}") from error
+        return found
+
+    def lost(self, profile: str) -> list[str]:
+        """What the earlier report had proved and this run has not."""
+        before = self.proofs.get(profile)
+        return lost_proofs(before, self.records[profile].as_json()) if before else []
 
     def applies(self, item: pytest.Item) -> bool:
         """Whether a test is for the provider that it was made for."""
@@ -261,8 +281,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 path.write_text(page(record), "utf-8")
             else:
                 record.write(path)
-        lost = _lost(session.config, profile, record)
-        if lost:
+        if run.lost(profile):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -276,24 +295,17 @@ def _left(profile: str, session: str, *, snapshots: bool) -> Iterator[str]:
                 yield snapshot.address
 
 
-def _lost(config: pytest.Config, profile: str, record: Record) -> list[str]:
-    proofs = config.getoption("sandbox_proofs")
-    if not proofs:
-        return []
-    path = Path(proofs.replace("{profile}", profile))
-    return lost_proofs(json.loads(path.read_text("utf-8")), record.as_json())
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table."""
     config = terminalreporter.config
     if config.option.collectonly:
         return
-    for profile, record in config.stash[_RUN].records.items():
+    run = config.stash[_RUN]
+    for profile, record in run.records.items():
         if record.tests or record.left:
             terminalreporter.write_line("")
             width = terminalreporter._tw.fullwidth
             text = summary(record, width, colour=terminalreporter._tw.hasmarkup)
             terminalreporter.write(text)
-            for line in _lost(config, profile, record):
+            for line in run.lost(profile):
                 terminalreporter.write_line(f"a proof is lost: {line}", red=True)

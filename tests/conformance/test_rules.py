@@ -176,6 +176,9 @@ def test_a_lost_proof_is_a_failure(author, tmp_path: Path) -> None:
     less = author("--sandbox-profile", "memory", "--only", "files", f"--proofs={report}")
     assert less.code == FAILED
     assert "a proof is lost: snapshots: proved, now not run" in less.said
+    none = author(*first, f"--proofs={tmp_path}/never-written.json")
+    assert none.code == USAGE
+    assert "never-written.json" in none.said
 
 
 def test_a_proof_that_was_never_given_is_not_lost() -> None:

@@ -22,7 +22,7 @@ def end(forks: list[Sandbox]) -> None:
         fork.close()
 
 
-@pytest.mark.needs("snapshots")
+@pytest.mark.needs("fork")
 def test_twenty_forks_are_independent(target) -> None:
     with target.create(metadata={"task": "ü"}, files={"base": "from the source"}) as source:
         assert source.capabilities.fork
@@ -55,7 +55,7 @@ def test_twenty_forks_are_independent(target) -> None:
         assert {one.address for one in Sandbox.snapshots(target.profile)} == snapshots
 
 
-@pytest.mark.needs("snapshots")
+@pytest.mark.needs("fork")
 def test_bad_numbers_of_forks_make_nothing(target, sandbox) -> None:
     for bad in (0, -1, 1001, 10**12, 2.5, "3", None, True):
         with pytest.raises(ValueError, match="fork"):
@@ -67,7 +67,7 @@ def test_bad_numbers_of_forks_make_nothing(target, sandbox) -> None:
     assert ids(target) == {sandbox.id}
 
 
-@pytest.mark.needs("snapshots")
+@pytest.mark.needs("fork")
 def test_forks_end_with_their_block(target, sandbox) -> None:
     (fork,) = sandbox.fork(1)
     with fork:
@@ -78,7 +78,7 @@ def test_forks_end_with_their_block(target, sandbox) -> None:
     assert ids(target) == {sandbox.id}
 
 
-@pytest.mark.needs("snapshots")
+@pytest.mark.needs("fork")
 def test_a_killed_sandbox_is_not_forked(target) -> None:
     with target.create() as sandbox:
         other = Sandbox.connect(sandbox.address)

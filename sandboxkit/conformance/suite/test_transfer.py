@@ -64,7 +64,7 @@ def times(top: Path) -> dict[str, int]:
     return {str(path.relative_to(top)): path.lstat().st_mtime_ns for path in top.rglob("*")}
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_a_tree_goes_in_and_comes_back(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     up = sandbox.files.upload(tree, "copy")
     assert (up.files, up.directories, up.symlinks) == (7, 3, 0)
@@ -121,7 +121,7 @@ def test_what_is_there_is_not_sent_again(sandbox: Sandbox, tree: Path, tmp_path:
     assert described(tmp_path / "back") == described(tree)
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_checksums_find_what_times_hide(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     sandbox.files.upload(tree, "copy")
     large = tree / "sub" / "large"
@@ -135,7 +135,7 @@ def test_checksums_find_what_times_hide(sandbox: Sandbox, tree: Path, tmp_path: 
     assert sandbox.files.download("copy", tmp_path / "back", verify="checksum").files_sent == 0
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_exclude(sandbox: Sandbox, tmp_path: Path) -> None:
     top = tmp_path / "project"
     for name in (
@@ -160,7 +160,7 @@ def test_exclude(sandbox: Sandbox, tmp_path: Path) -> None:
     assert found == expected
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_what_else_is_at_the_target_stays(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     sandbox.files.write("copy/mine", "m")
     sandbox.files.upload(tree, "copy")
@@ -174,7 +174,7 @@ def test_what_else_is_at_the_target_stays(sandbox: Sandbox, tree: Path, tmp_path
     assert stat.S_IMODE(back.stat().st_mode) == 0o750
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_what_is_in_the_way(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     sandbox.files.write("copy/script/file", "a directory where a file comes")
     with pytest.raises(PathIsDirectoryError, match="script"):
@@ -192,7 +192,7 @@ def test_what_is_in_the_way(sandbox: Sandbox, tree: Path, tmp_path: Path) -> Non
         sandbox.files.upload(tree, "file")
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_progress(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     moves: list[Callable[[Callable[[TransferProgress], None]], object]] = [
         lambda progress: sandbox.files.upload(tree, "copy", progress=progress),
@@ -214,7 +214,7 @@ def test_progress(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     assert sandbox.files.exists("copy")
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_bad_options(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     wrong = ({"exclude": "*.pyc"}, {"exclude": ["\\"]}, {"exclude": [1]}, {"exclude": None})
     for options in ({"verify": "hope"}, {"progress": 1}, *wrong):
@@ -330,7 +330,7 @@ def test_a_part_that_is_there_is_gone_on_with(sandbox: Sandbox, tmp_path: Path) 
     assert sorted(os.listdir(tmp_path)) == ["back", "other", "source"]
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_many_small_files(sandbox: Sandbox, tmp_path: Path) -> None:
     top = tmp_path / "many"
     for number in range(3000):
@@ -342,7 +342,7 @@ def test_many_small_files(sandbox: Sandbox, tmp_path: Path) -> None:
     assert described(tmp_path / "back") == described(top)
 
 
-@pytest.mark.needs("file_ops")
+@pytest.mark.needs("trees")
 def test_create_takes_a_directory(target, tree: Path) -> None:
     with target.create(files={"work": tree, "one": tree / "script"}) as sandbox:
         assert sandbox.files.read_bytes("work/sub/large") == content(3 * MIB + 1)

@@ -135,6 +135,11 @@ def test_undeclared_pause(target, sandbox: Sandbox) -> None:
 
 @pytest.mark.without("ports")
 def test_undeclared_ports(sandbox: Sandbox) -> None:
+    refused("ports", lambda: sandbox.forward(8000))
+
+
+@pytest.mark.without("ports", "port_urls")
+def test_undeclared_port_urls(sandbox: Sandbox) -> None:
     refused("ports", lambda: sandbox.url(8000))
 
 
