@@ -14,8 +14,10 @@ from .units import Duration, parse_duration
 
 __all__ = [
     "MAX_FORKS",
+    "MAX_NAME",
     "check_callbacks",
     "check_kind",
+    "check_snapshot_name",
     "environment",
     "fork_request",
     "positive_timeout",
@@ -26,6 +28,9 @@ __all__ = [
 
 MAX_FORKS = 1000
 """Sandboxes that one fork makes."""
+
+MAX_NAME = 128
+"""Characters of a snapshot's name."""
 
 
 def positive_timeout(timeout: Duration | None, op: str) -> float | None:
@@ -68,6 +73,24 @@ def check_kind(kind: SnapshotKind, op: str) -> None:
             capability="memory_snapshots",
             hint="sandboxkit providers",
             op=op,
+        )
+
+
+def check_snapshot_name(name: object) -> None:
+    """See that a snapshot can be called by its name, and not be taken for an address.
+
+    Raises:
+        InvalidRequestError: it is empty, longer than 128 characters, not printable, begins or ends
+            with a blank, or has a colon or a slash in it.
+    """
+    if name is None:
+        return
+    fits = isinstance(name, str) and name == name.strip() and name.isprintable()
+    if not (fits and 0 < len(str(name)) <= MAX_NAME and not {":", "/"} & {*str(name)}):
+        raise InvalidRequestError(
+            f"name={name!r}: a snapshot's name has 1 to {MAX_NAME} printable characters, without "
+            "colons and slashes and without blanks at its ends",
+            op="snapshot",
         )
 
 

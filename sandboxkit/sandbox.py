@@ -57,6 +57,7 @@ from .provider import (
 from .requests import (
     check_callbacks,
     check_kind,
+    check_snapshot_name,
     fork_request,
     run_request,
     seconds_of,
@@ -736,12 +737,13 @@ class AsyncSandbox:
 
         Raises:
             UnsupportedError: the provider has no snapshots, or not of this kind.
-            InvalidRequestError: the name is taken.
+            InvalidRequestError: the name is taken, or none to call a snapshot by.
         """
         provider = self._use("snapshot", "snapshots")
         seconds = None if expires is None else parse_duration(expires, "expires")
         with self._located("snapshot"):
             check_kind(kind, "snapshot")
+            check_snapshot_name(name)
             info = await provider.snapshot(
                 SnapshotRequest(
                     sandbox_id=self.id,

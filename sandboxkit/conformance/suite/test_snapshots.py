@@ -134,3 +134,11 @@ def test_unknown_snapshot(target) -> None:
     for reference in (f"{target.profile}:none", "no-such-name"):
         with pytest.raises(SnapshotNotFoundError):
             target.create(snapshot=reference)
+
+
+@pytest.mark.parametrize("bad", ["", " a", "a/b", "a:b", "a\nb", "x" * 129, 7], ids=repr)
+def test_what_is_no_name_of_a_snapshot(target, sandbox: Sandbox, bad: object) -> None:
+    with pytest.raises(InvalidRequestError, match="name"):
+        sandbox.snapshot(bad)
+    labels = [one.info.labels for one in Sandbox.snapshots(target.profile)]
+    assert target.session not in {one.get("session") for one in labels}
