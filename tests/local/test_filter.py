@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
 import pytest
 
 from sandboxkit_local.jail.numbers import NUMBERS
-from sandboxkit_local.jail.policy import RULES
+from sandboxkit_local.jail.policy import ALLOWED, CONDITIONED, POLICY, REFUSED
 from sandboxkit_local.jail.seccomp import compile_filter
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
@@ -19,7 +20,7 @@ def verdict(machine: str, number: int, *arguments: int, architecture: int | None
     for position, argument in enumerate((*arguments, *[0] * (6 - len(arguments)))):
         data[16 + 8 * position] = argument & 0xFFFFFFFF
         data[20 + 8 * position] = argument >> 32
-    program = compile_filter(RULES, machine)
+    program = compile_filter(POLICY, machine)
     accumulator = at = 0
     for _ in range(len(program)):
         code, yes, no, value = program[at]
@@ -47,21 +48,44 @@ def number(name: str, machine: str) -> int:
     return found
 
 
-@pytest.mark.parametrize("machine", ARCHITECTURES)
-def test_calls_without_condition_are_refused(machine: str):
-    for rule in RULES:
-        for call in rule.calls:
-            found = NUMBERS[call][list(ARCHITECTURES).index(machine)]
-            if rule.condition is None and found is not None:
-                assert verdict(machine, found) == 0x50000 | rule.errno, call
+def numbers(calls: Iterable[str], machine: str) -> set[int | None]:
+    return {NUMBERS[call][list(ARCHITECTURES).index(machine)] for call in calls}
+
+
+CONDITIONAL = {call for rule in CONDITIONED for call in rule.calls}
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)
-def test_other_calls_are_allowed(machine: str):
-    named = {NUMBERS[call][list(ARCHITECTURES).index(machine)] for r in RULES for call in r.calls}
-    for candidate in range(470):
-        if candidate not in named:
+def test_only_what_is_allowed_is_allowed(machine: str):
+    allowed, refused, conditional = (
+        numbers(calls, machine) for calls in (POLICY.allowed, POLICY.refused, CONDITIONAL)
+    )
+    for candidate in (*range(600), 0x3FFFFFFF):
+        if candidate in allowed:
             assert verdict(machine, candidate) == ALLOW, candidate
+        elif candidate in refused:
+            assert verdict(machine, candidate) == 0x50000 | errno.EPERM, candidate
+        elif candidate not in conditional:
+            assert verdict(machine, candidate) == 0x50000 | errno.ENOSYS, candidate
+
+
+# What Docker's default profile of 2025 keeps from a container without added capabilities.
+DOCKER_REFUSES = """
+_sysctl acct add_key afs_syscall bpf clock_settime clone3 create_module delete_module fanotify_init
+file_getattr file_setattr finit_module fsconfig fsmount fsopen fspick get_kernel_syms get_mempolicy
+getpmsg init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl kcmp
+kexec_file_load kexec_load keyctl lookup_dcookie lsm_get_self_attr lsm_list_modules
+lsm_set_self_attr mbind migrate_pages mount mount_setattr move_mount move_pages nfsservctl
+open_by_handle_at open_tree open_tree_attr perf_event_open pidfd_getfd pivot_root process_madvise
+putpmsg query_module quotactl quotactl_fd reboot request_key security set_mempolicy
+set_mempolicy_home_node setdomainname sethostname setns settimeofday swapoff swapon sysfs syslog
+tuxcall umount2 unshare uselib userfaultfd ustat vhangup vserver
+"""
+
+
+def test_nothing_is_allowed_that_docker_refuses():
+    assert not set(DOCKER_REFUSES.split()) - set(NUMBERS)
+    assert not set(DOCKER_REFUSES.split()) & (POLICY.allowed | CONDITIONAL)
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURES)
@@ -113,7 +137,20 @@ def test_other_architectures_are_killed():
     assert verdict("x86_64", 0x40000000 | 39) == KILL  # x32
 
 
-def test_every_rule_names_known_calls_once():
-    calls = [call for rule in RULES for call in rule.calls]
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_protocols_whose_modules_would_be_loaded_are_refused(machine: str):
+    socket, refused = number("socket", machine), 0x50000 | errno.EPROTONOSUPPORT
+    for family in (2, 10):
+        for protocol, expected in ((6, ALLOW), (17, ALLOW), (132, refused), (262, refused)):
+            assert verdict(machine, socket, family, 1, protocol) == expected
+    for protocol, expected in ((0, ALLOW), (4, refused), (12, refused)):
+        assert verdict(machine, socket, 16, 3, protocol) == expected
+    assert verdict(machine, socket, 1, 1, 132) == ALLOW  # for a unix socket it means nothing
+    assert verdict(machine, socket, 40, 1, 0) == 0x50000 | errno.EAFNOSUPPORT
+
+
+def test_every_call_is_known_and_in_one_group():
+    calls = [call for table in (ALLOWED, REFUSED) for group in table.values() for call in group]
     assert len(calls) == len(set(calls))
-    assert set(calls) == set(NUMBERS)
+    assert set(calls) | CONDITIONAL <= set(NUMBERS)
+    assert not CONDITIONAL & set(calls)

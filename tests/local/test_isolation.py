@@ -171,7 +171,8 @@ def test_kernel_settings_are_read_only(local: Harness, sandbox: str):
         ):
             if local.run(sandbox, ("test", "-e", path)).code == 0 and path != "/proc/sysrq-trigger":
                 assert local.run(sandbox, f"echo 1 > {path}", user=user).code != 0, path
-        assert local.sh(sandbox, "wc -c < /proc/kcore 2>/dev/null || echo 0").strip() == "0"
+        for name in ("kcore", "cmdline", "interrupts", "keys", "kallsyms", "modules"):
+            assert local.sh(sandbox, f"wc -c < /proc/{name} 2>/dev/null || echo 0").strip() == "0"
 
 
 def test_agent_cannot_be_inspected_or_killed(local: Harness, sandbox: str):

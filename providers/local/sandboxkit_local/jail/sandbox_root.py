@@ -31,7 +31,20 @@ _ROOT = INTERNAL + "/root"
 _BYTES_PER_INODE = 16_384
 _SHARED_MEMORY = 256 << 20
 
-_HIDDEN_FILES = ("kcore", "keys", "key-users", "latency_stats", "sysrq-trigger", "timer_list")
+_HIDDEN_FILES = (
+    "cmdline",  # what the host was booted with
+    "interrupts",  # tells how others type
+    "kallsyms",
+    "kcore",
+    "key-users",
+    "keys",
+    "latency_stats",
+    "modules",
+    "sched_debug",
+    "sysrq-trigger",
+    "timer_list",
+    "timer_stats",
+)
 _HIDDEN_DIRECTORIES = ("acpi", "asound", "scsi")
 _READ_ONLY = ("bus", "fs", "irq", "sys")
 

@@ -31,6 +31,9 @@ __all__ = [
     "capset",
     "die_with_parent",
     "fork_into",
+    "landlock_add_rule",
+    "landlock_create_ruleset",
+    "landlock_restrict_self",
     "mount",
     "move_mount",
     "open_tree",
@@ -78,6 +81,9 @@ _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_CLONE3 = 435
 _SYS_MOUNT_SETATTR = 442
+_SYS_LANDLOCK_CREATE_RULESET = 444
+_SYS_LANDLOCK_ADD_RULE = 445
+_SYS_LANDLOCK_RESTRICT_SELF = 446
 _SYS = {
     "x86_64": {"pivot_root": 155, "capset": 126, "seccomp": 317},
     "aarch64": {"pivot_root": 41, "capset": 91, "seccomp": 277},
@@ -291,3 +297,35 @@ def seccomp_filter(program: ctypes.Structure) -> None:
     )
     if result > 0:
         raise OSError(3, f"seccomp: thread {result} did not take the filter")
+
+
+def landlock_create_ruleset(attributes: object, size: int, *, query: bool = False) -> int:
+    """A descriptor of a new set of rules; with `query`, the version of the interface instead."""
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_LANDLOCK_CREATE_RULESET),
+        attributes,
+        ctypes.c_size_t(size),
+        ctypes.c_uint32(int(query)),
+    )
+    return _check(int(result), "landlock_create_ruleset")
+
+
+def landlock_add_rule(ruleset: int, beneath: object) -> None:
+    """Allow something below a directory; `beneath` says what and which."""
+    path_beneath = 1
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_LANDLOCK_ADD_RULE),
+        ctypes.c_int(ruleset),
+        ctypes.c_int(path_beneath),
+        beneath,
+        ctypes.c_uint32(0),
+    )
+    _check(int(result), "landlock_add_rule")
+
+
+def landlock_restrict_self(ruleset: int) -> None:
+    """Hold this thread, and what it will start, to the rules; needs no-new-privileges."""
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)
+    )
+    _check(int(result), "landlock_restrict_self")

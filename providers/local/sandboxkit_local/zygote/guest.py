@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from sandboxkit_local import wire
 from sandboxkit_local.jail import (
+    landlock,
     limits,
     mount_points,
     network,
@@ -43,6 +44,7 @@ class Shared:
         masks: what to hide below ``/proc``.
         last_capability: the kernel's highest.
         filter: the compiled system call filter.
+        landlock: the kernel's version of it; 0 without.
         own_pids: a descriptor of the zygote's pid namespace.
     """
 
@@ -51,6 +53,7 @@ class Shared:
     masks: sandbox_root.Masks
     last_capability: int
     filter: ctypes.Structure
+    landlock: int
     own_pids: int
 
 
@@ -185,8 +188,17 @@ def _enter(
     seal.seal(shared.last_capability, kept=kept)
     syscalls.die_with_parent()  # the change of ids has undone it
     agent.refresh_random()
+    _confine(mounted.upper, shared.landlock)
     seccomp.install(shared.filter)
     return mounted.upper
+
+
+def _confine(upper: int, known: int) -> None:
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        landlock.confine((root, upper), known)
+    finally:
+        os.close(root)
 
 
 def _change_user(ids: IdMap, handshake: socket.socket) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sandboxkit_local import wire
-from sandboxkit_local.jail import seccomp, syscalls
+from sandboxkit_local.jail import landlock, seccomp, syscalls
 from sandboxkit_local.jail.idmap import IdMap, SandboxIds
 from sandboxkit_local.jail.sandbox_root import Masks
 from sandboxkit_local.jail.skeleton import Skeleton
@@ -84,6 +84,7 @@ class Zygote:
             masks=Masks.look(),
             last_capability=int(last),
             filter=seccomp.prepare(),
+            landlock=landlock.version(),
             own_pids=os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC),
         )
         agent.hide_stand_ins()
