@@ -277,6 +277,8 @@ class SandboxInfo:
         workdir: where relative paths start.
         user: who commands run as.
         shell: what runs a command given as text.
+        python: the interpreter that serves ``run_code`` in Python, a path inside; empty where the
+            provider does not say.
         unenforced: requested fields that are not enforced here (``best_effort=True`` only).
     """
 
@@ -292,6 +294,7 @@ class SandboxInfo:
     workdir: str = "/home/user"
     user: str = "user"
     shell: str = "bash -c"
+    python: str = ""
     unenforced: tuple[str, ...] = ()
 
     @property

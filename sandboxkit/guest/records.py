@@ -69,12 +69,14 @@ def context(fields: Fields) -> ContextInfo:
 
 def introduced(info: SandboxInfo, sandbox: Fields) -> SandboxInfo:
     """What the provider knows of a sandbox, with what its guest said in its greeting."""
-    workdir, user, shell = (sandbox.get(name) for name in ("workdir", "user", "shell"))
+    said = (sandbox.get(name) for name in ("workdir", "user", "shell", "python"))
+    workdir, user, shell, python = said
     return replace(
         info,
         workdir=workdir if _sane(workdir) and workdir.startswith("/") else info.workdir,
         user=user if _sane(user) else info.user,
         shell=shell if _sane(shell) else info.shell,
+        python=python if _sane(python) else info.python,
     )
 
 

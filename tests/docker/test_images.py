@@ -41,6 +41,7 @@ def test_the_contract_in_short(name: str, session: str) -> None:
         executable = sandbox.run_code("import sys; x += 1; print(x); sys.executable").text
         assert executable is not None
         assert ("/dev/.sandboxkit/" in executable) == (interpreter == "guest")
+        assert sandbox.info().python == executable.strip("'")
         # Which of the two it is can be called by its name, in every image with a shell.
         again = sandbox.run_code(
             "import subprocess\n"

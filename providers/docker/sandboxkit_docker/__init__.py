@@ -22,6 +22,7 @@ CAPABILITIES = Capabilities(
     code=True,
     file_ops=True,
     trees=True,
+    metrics=True,
     watch=True,
     ports=True,
     lifetime_update=True,

@@ -9,14 +9,12 @@ import functools
 import hashlib
 import io
 import json
-import marshal
 import os
 import platform
 import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
-from importlib import util
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,7 +34,7 @@ __all__ = [
     "this_interpreter",
 ]
 
-_LAYOUT = 3  # raise it when the arrangement of the files changes
+_LAYOUT = 4  # raise it when the arrangement of the files changes
 # The packages above ours, whose own modules no guest needs.
 _STAND_INS = ("sandboxkit", "sandboxkit/guest", "sandboxkit_docker")
 _WRAPPER_NAME = "bin/python"
@@ -125,14 +123,12 @@ def pack(interpreter: Mapping[str, Any], into: IO[bytes]) -> None:
 def pack_agent(into: IO[bytes]) -> None:
     """Write a tar file of our own files, for an interpreter that is brought by other means."""
     with tarfile.open(fileobj=into, mode="w") as archive:
-        _add_agent(archive, compiled=False)
+        _add_agent(archive)
 
 
-def _add_agent(archive: tarfile.TarFile, *, compiled: bool = True) -> None:
+def _add_agent(archive: tarfile.TarFile) -> None:
     for name, content in agent_files().items():
         _add(archive, name, content, 0o755 if name == _WRAPPER_NAME else 0o644)
-        if compiled and name.endswith(".py"):
-            _add(archive, _cached(name), _compiled(name, content), 0o644)
 
 
 def _add_file(archive: tarfile.TarFile, name: str, path: str) -> None:
@@ -154,15 +150,3 @@ def _info(name: str, size: int, mode: int) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, mode
     return info
-
-
-def _cached(name: str) -> str:
-    folder, _, base = name.rpartition("/")
-    stem = base.removesuffix(".py")
-    return f"{folder}/__pycache__/{stem}.{sys.implementation.cache_tag}.pyc".lstrip("/")
-
-
-def _compiled(name: str, content: bytes) -> bytes:
-    """A compiled module that is never held against its source: nothing there ever changes."""
-    code = compile(content, f"{places.GUEST}/{name}", "exec", dont_inherit=True)
-    return util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code)

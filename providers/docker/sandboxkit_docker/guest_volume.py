@@ -140,38 +140,35 @@ class GuestVolume:
             await asyncio.to_thread(guest_files.pack, interpreter, archive)
             archive.seek(0)
             image = await self._empty_image()
-            async with _holder(self._engine, image, volume) as container:
+            async with _holder(self._engine, image, volume, places.BUNDLING) as container:
                 await self._engine.put_archive(container, places.GUEST, archive)
+                await self._run(container, "this machine's Python does not run there")
             with contextlib.suppress(Conflict, Absent):  # another's holder may still be using it
                 await self._engine.call("create", self._engine.sdk.images.delete(image))
 
     async def _fill_from_image(self, volume: str) -> None:
         """Let a Python of the engine's own kind copy itself, where this machine's does not run."""
         image = await self._have_image(self._guest_image)
-        command = ["python3", "-I", "-S", "-c", guest_files.collect_script(), places.GUEST]
+        script = guest_files.collect_script()
+        command = ["python3", "-I", "-S", "-c", script, places.GUEST, *places.BUNDLING]
         with tempfile.TemporaryFile() as archive:
             await asyncio.to_thread(guest_files.pack_agent, archive)
             archive.seek(0)
             async with _holder(self._engine, image.id, volume, command) as container:
                 await self._engine.put_archive(container, places.GUEST, archive)
-                await self._run(container)
+                reason = f"image {self._guest_image!r} gives the guest no Python"
+                await self._run(container, reason)
 
-    async def _run(self, container_id: str) -> None:
+    async def _run(self, container_id: str, failing: str) -> None:
         container = self._engine.container(container_id)
         try:
             await self._engine.call("create", container.start())
         except SandboxError as error:  # it has no such program
-            raise self._no_python(error.message) from error
+            raise _no_python(failing, error.message) from error
         ended = await self._engine.call("create", container.wait())
         if ended["StatusCode"]:
             said = await self._engine.call("create", container.log(stdout=True, stderr=True))
-            raise self._no_python("".join(said)[-500:])
-
-    def _no_python(self, reason: str) -> ProviderUnavailableError:
-        return ProviderUnavailableError(
-            f"image {self._guest_image!r} gives the guest no Python: {reason}",
-            hint="name an image with Python 3.8 or later in the setting guest_image",
-        )
+            raise _no_python(failing, "".join(said)[-500:])
 
     async def _empty_image(self) -> str:
         archive = io.BytesIO()
@@ -192,9 +189,9 @@ class GuestVolume:
 
 @contextlib.asynccontextmanager
 async def _holder(
-    engine: Engine, image: str, volume: str, command: Sequence[str] = ("-",)
+    engine: Engine, image: str, volume: str, command: Sequence[str]
 ) -> AsyncIterator[str]:
-    """A container to reach a volume through, which need not be started."""
+    """A container to reach a volume through, and what it does there once it is started."""
     config = {
         "Image": image,
         "Entrypoint": [],
@@ -209,6 +206,13 @@ async def _holder(
         yield container
     finally:
         await engine.remove(container)
+
+
+def _no_python(failing: str, reason: str) -> ProviderUnavailableError:
+    return ProviderUnavailableError(
+        f"{failing}: {reason}",
+        hint="name an image with Python 3.8 or later in the setting guest_image",
+    )
 
 
 def _published_name() -> str:

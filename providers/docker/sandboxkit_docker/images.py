@@ -20,9 +20,11 @@ from .engine import Engine
 from .errors import Absent
 from .progress import Progress
 
-__all__ = ["Image", "Images"]
+__all__ = ["Image", "Images", "Origin"]
 
 _log = logging.getLogger(__name__)
+
+_REMEMBERED = 256
 
 
 class Image(NamedTuple):
@@ -41,6 +43,18 @@ class Image(NamedTuple):
     labels: Mapping[str, str]
 
 
+class Origin(NamedTuple):
+    """What a container is made from.
+
+    Attributes:
+        image: an image's id, or a name, which the engine looks up as it makes the container.
+        reference: how it was asked for.
+    """
+
+    image: str
+    reference: str
+
+
 class Images:
     """An engine's images.
 
@@ -52,6 +66,7 @@ class Images:
     def __init__(self, engine: Engine, pull: bool) -> None:
         self._engine = engine
         self._pull = pull
+        self._known: dict[str, Image] = {}
 
     async def have(self, reference: str) -> Image:
         """An image, pulled if it is missing.
@@ -82,6 +97,26 @@ class Images:
         return Image(
             shown["Id"], reference, records.image_user(labels, config.get("User") or ""), labels
         )
+
+    async def below(self, container_id: str, reference: str) -> Image:
+        """The image that a container was made from, whatever its name may mean by now.
+
+        Raises:
+            TemplateNotFoundError: it was removed meanwhile.
+        """
+        image_id = (await self._engine.inspect(container_id))["Image"]
+        known = self._known.get(image_id)
+        if known is None:
+            known = await self.find(image_id)
+            if known is None:
+                raise TemplateNotFoundError(
+                    f"image {reference!r} was removed meanwhile", hint="docker images"
+                )
+            # Its id is a digest of all that is said here.
+            self._known[image_id] = known
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return known
 
     async def _fetch(self, reference: str) -> None:
         if not self._pull:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiodocker.stream import Stream
@@ -12,7 +13,10 @@ from sandboxkit.errors import InvalidRequestError, ProviderUnavailableError, San
 
 from .engine import Engine
 
-__all__ = ["GuestMissingError", "launch"]
+__all__ = ["GuestMissingError", "Orders", "launch"]
+
+Orders = Callable[[], Awaitable[Mapping[str, Any]]]
+"""Gives what a first process is to do."""
 
 _STDOUT = 1
 _LONGEST = 1 << 16
@@ -22,22 +26,22 @@ class GuestMissingError(ProviderUnavailableError):
     """The volume with the guest is not what it should be."""
 
 
-async def launch(engine: Engine, container_id: str, orders: Mapping[str, Any]) -> None:
+async def launch(engine: Engine, container_id: str, orders: Orders) -> None:
     """Start a container, give its first process its orders, and return when it serves.
+
+    Args:
+        engine: where.
+        container_id: made and not started yet.
+        orders: asked for while it starts, which takes longest of all.
 
     Raises:
         InvalidRequestError: the orders cannot be carried out.
         GuestMissingError: the guest could not even be begun.
         SandboxError: the engine could not start it.
     """
-    container = engine.container(container_id)
     with engine.translated("create"):
         async with engine.attach(container_id) as stream:
-            try:
-                await engine.call("create", container.start())
-            except SandboxError as error:
-                raise _explained(error) from error
-            await stream.write_in(json.dumps(orders).encode() + b"\n")
+            await asyncio.gather(_start(engine, container_id), _tell(stream, orders))
             answer, errors = await _answer(stream)
     if answer.get("event") == "ready":
         return
@@ -47,6 +51,17 @@ async def launch(engine: Engine, container_id: str, orders: Mapping[str, Any]) -
         f"the guest ended before it served: {errors.strip()[-500:] or 'it said nothing'}",
         hint="sandboxkit doctor docker",
     )
+
+
+async def _start(engine: Engine, container_id: str) -> None:
+    try:
+        await engine.call("create", engine.container(container_id).start())
+    except SandboxError as error:
+        raise _explained(error) from error
+
+
+async def _tell(stream: Stream, orders: Orders) -> None:
+    await stream.write_in(json.dumps(await orders()).encode() + b"\n")
 
 
 async def _answer(stream: Stream) -> tuple[dict[str, Any], str]:

@@ -6,7 +6,7 @@ point nor a file of ours is ever in a container's own layer, nor in an image com
 
 from __future__ import annotations
 
-__all__ = ["COMMAND", "GUEST", "INSIDE", "PYTHON", "RELAY", "RUN", "SOCKET"]
+__all__ = ["BUNDLING", "COMMAND", "GUEST", "PYTHON", "RELAY", "RUN", "SOCKET"]
 
 _ROOT = "/dev/.sandboxkit"
 GUEST = f"{_ROOT}/guest"
@@ -26,8 +26,12 @@ PYTHON = [
     "utf8",
 ]
 """The guest's interpreter, which needs nothing of the image, not even a loader."""
-INSIDE = f"{GUEST}/site/sandboxkit_docker/inside"
-COMMAND = [*PYTHON, f"{INSIDE}/boot.py", SOCKET]
+_SITE = f"{GUEST}/site"
+_INSIDE = f"{_SITE}/sandboxkit_docker/inside"
+_BUNDLE = f"{_SITE}/bundle"
+BUNDLING = [*PYTHON, f"{_INSIDE}/bundle.py", _SITE, _BUNDLE]
+"""Makes the bundle of the guest's modules, once all else is in the volume."""
+COMMAND = [*PYTHON, f"{_INSIDE}/boot.py", _BUNDLE, SOCKET]
 """What a container runs as its first process."""
-RELAY = [*PYTHON, f"{INSIDE}/relay.py", SOCKET]
+RELAY = [*PYTHON, f"{_INSIDE}/relay.py", SOCKET]
 """Joins its standard streams to the guest's socket."""

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from sandboxkit.errors import (
@@ -20,7 +21,7 @@ from sandboxkit.errors import (
     UnsupportedError,
 )
 from sandboxkit.guest.provider import GuestProvider
-from sandboxkit.models import SandboxInfo, SnapshotInfo
+from sandboxkit.models import SandboxInfo, SandboxMetrics, SnapshotInfo
 from sandboxkit.provider import (
     CreateRequest,
     LifetimeRequest,
@@ -34,12 +35,12 @@ from sandboxkit.provider import (
     SnapshotRequest,
 )
 
-from . import CAPABILITIES, container, endings, records, run_directory, snapshots
+from . import CAPABILITIES, container, endings, records, run_directory, snapshots, usage
 from .builds import Builds
 from .engine import Engine
 from .errors import Absent, Conflict
 from .guest_volume import GuestVolume
-from .images import Image, Images
+from .images import Images, Origin
 from .launch import GuestMissingError, launch
 from .memory import MemoryWatch
 from .pausing import Pausing
@@ -82,31 +83,31 @@ class DockerProvider(GuestProvider):
 
     async def boot(self, request: CreateRequest) -> SandboxInfo:
         container.check(request)
-        image, volume = await asyncio.gather(self._image(request), self._volume.name())
+        origin, volume = await asyncio.gather(self._origin(request), self._volume.name())
         try:
-            return await self._boot(request, image, volume)
+            return await self._boot(request, origin, volume)
         except GuestMissingError:
             # Somebody removed the volume; it is made again, and nothing of the first try is left.
             await self._volume.forget()
-            return await self._boot(request, image, await self._volume.name())
+            return await self._boot(request, origin, await self._volume.name())
 
-    async def _boot(self, request: CreateRequest, image: Image, volume: str) -> SandboxInfo:
+    async def _boot(self, request: CreateRequest, origin: Origin, volume: str) -> SandboxInfo:
         run = self._reach.directory(request.nonce)
         isolation = container.isolation_of(container.runtime_of(request, self._settings))
-        labels = records.container_labels(request, image.reference, isolation, run or "")
+        labels = records.container_labels(request, origin.reference, isolation, run or "")
         config = container.configuration(
-            request, self._settings, image=image.id, labels=labels, volume=volume, run=run
+            request, self._settings, image=origin.image, labels=labels, volume=volume, run=run
         )
-        creating = self._engine.create_container(records.container_name(request.nonce), config)
         try:
-            container_id = await finished(creating, self._discard)
+            container_id = await self._made(request, origin, config)
         except Conflict:  # the name is taken: this very request has been here before
             return await self._made_before(request.nonce)
         except BaseException:
             self._reach.drop(run)
             raise
         try:
-            await launch(self._engine, container_id, _orders(request, image))
+            orders = partial(self._orders, request, container_id, origin)
+            await launch(self._engine, container_id, orders)
         except BaseException:
             await finished(self._discard(container_id))
             self._reach.drop(run)
@@ -114,6 +115,15 @@ class DockerProvider(GuestProvider):
         info = records.sandbox_info(container_id, "", labels)
         self._reach.begun(info.id, run)
         return info
+
+    async def _made(self, request: CreateRequest, origin: Origin, config: Mapping[str, Any]) -> str:
+        """The id of a new container, whose image is pulled if the engine has none of that name."""
+        name = records.container_name(request.nonce)
+        try:
+            return await finished(self._engine.create_container(name, config), self._discard)
+        except Absent:
+            await self._images.have(origin.reference)
+            return await finished(self._engine.create_container(name, config), self._discard)
 
     async def _made_before(self, nonce: str) -> SandboxInfo:
         """The sandbox that this very request has made already, when its answer was lost.
@@ -130,19 +140,26 @@ class DockerProvider(GuestProvider):
             retryable=True,
         )
 
-    async def _image(self, request: CreateRequest) -> Image:
+    async def _origin(self, request: CreateRequest) -> Origin:
         if request.snapshot is not None:
             found = await self._images.find(snapshots.reference(request.snapshot))
             if found is None or snapshots.is_over(found.labels):
                 raise SnapshotNotFoundError(
                     f"there is no snapshot {request.snapshot}", hint="sandboxkit snapshot ls"
                 )
-            return found
+            return Origin(found.id, found.reference)
         recipe = request.options.get("template")
         if isinstance(recipe, Mapping):
-            return await self._builds.have(recipe)
+            found = await self._builds.have(recipe)
+            return Origin(found.id, found.reference)
         wanted = request.image or request.template or self._settings.default_image
-        return await self._images.have(wanted)
+        return Origin(wanted, wanted)
+
+    async def _orders(
+        self, request: CreateRequest, container_id: str, origin: Origin
+    ) -> dict[str, Any]:
+        image = await self._images.below(container_id, origin.reference)
+        return _orders(request, image.user)
 
     async def _discard(self, container_id: str) -> None:
         with contextlib.suppress(SandboxError):
@@ -213,6 +230,13 @@ class DockerProvider(GuestProvider):
 
     async def ran_out_of_memory(self, sandbox_id: str) -> bool:
         return await self._memory.has_struck(sandbox_id)
+
+    async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
+        seen = await self.measure(request.sandbox_id)
+        try:
+            return await usage.counted(self._engine, request.sandbox_id, seen)
+        except Absent:
+            raise await endings.gone(self._engine, request.sandbox_id) from None
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         shown = await self._shown(request.sandbox_id)
@@ -304,9 +328,9 @@ class DockerProvider(GuestProvider):
         return self._engine.container(sandbox_id)
 
 
-def _orders(request: CreateRequest, image: Image) -> dict[str, Any]:
+def _orders(request: CreateRequest, image_user: str) -> dict[str, Any]:
     return {
-        "user": request.user or image.user or None,
+        "user": request.user or image_user or None,
         "workdir": request.workdir,
         "shell": _shell(request),
         "env": dict(request.env),

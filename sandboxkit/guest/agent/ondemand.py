@@ -55,8 +55,10 @@ GROUPS = (
         ("run_code", "create_context", "list_contexts", "restart_context", "remove_context"),
         "code",
     ),
+    ("files", ("read", "write", "stat", "list", "mkdir", "remove", "rename"), "files"),
     ("filetrees", ("walk_tree", "stat_many", "digest_many", "read_many", "write_many"), "trees"),
     ("metrics", ("metrics",), "metrics"),
+    ("ports", ("connect_port",), "ports"),
     ("watch", ("watch",), "watch"),
 )
 

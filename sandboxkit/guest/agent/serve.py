@@ -7,15 +7,17 @@ import ctypes
 import os
 import signal
 import socket
-from typing import Callable, Iterable, Optional
+from typing import TYPE_CHECKING, Callable, Iterable, Optional
 
-from . import files, ondemand, ports, processes, spawn
+from . import ondemand, processes, spawn
 from .config import AgentConfig
-from .control import Control
 from .lifetime import Lifetime
 from .loop import Loop
 from .server import Server
 from .stream import Message, Stream
+
+if TYPE_CHECKING:
+    from .control import Control
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
@@ -53,9 +55,7 @@ def serve(
     loop = Loop()
     server = Server(loop, config)
     table = processes.install(server)
-    files.install(server)
     ondemand.install(server)
-    ports.install(server)
     server.add_op("ping", _ping)
     if extend is not None:
         extend(server)
@@ -83,6 +83,8 @@ def serve(
     lifetime.install(server)
     lifetime.set(config.lifetime)
     if control is not None:
+        from .control import Control  # only makers on this machine have such a socket
+
         line = Control(server, control, lifetime, lambda: end("maker"))
         told = line
         lifetime.on_change.append(lambda left: told.tell({"event": "lifetime", "lifetime": left}))

@@ -1,15 +1,89 @@
-"""What a container runs: finds the packages that lie beside it, and becomes the first process."""
+"""What a container runs: takes its modules out of the bundle, and becomes the first process.
 
-import os
+To look for a hundred modules, open them and collect garbage between them takes longer than what
+somebody waits for next. So `bundle` has laid them end to end, those of the standard library too.
+"""
+
+from __future__ import annotations
+
+import gc
+import marshal
 import sys
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
-_SITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-sys.path.insert(0, _SITE)
+class Bundle:
+    """Finds and loads the modules in a file that `bundle` wrote; each once.
 
-from sandboxkit_docker.inside.first import main  # noqa: E402
+    Asked again for one, as code may that is forked from here, it leaves it to the usual finders:
+    then it may be another that is meant.
+    """
 
-sys.path.remove(_SITE)
-# Code that is forked from here must be able to import the real package of this name.
-sys.modules.pop("sandboxkit_docker", None)
+    def __init__(self, path):
+        # type: (str) -> None
+        self._path = path
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            self._index, early = marshal.loads(file.read(size))
+            self._base = 8 + size
+            self._early = file.read(early)
+
+    def find_spec(self, name, _path=None, _target=None):
+        # type: (str, object, object) -> ModuleSpec | None
+        """See `importlib.abc.MetaPathFinder`."""
+        found = self._index.get(name)
+        if found is None:
+            return None
+        origin, folder, _, end = found
+        if not end:
+            del self._index[name]
+            return ModuleSpec(name, ExtensionFileLoader(name, origin), origin=origin)
+        # It has what the machinery of imports asks for, though it is no subclass of its classes.
+        spec = ModuleSpec(name, self, origin=origin, is_package=bool(folder))  # type: ignore[arg-type]
+        spec.has_location = True
+        if folder:
+            spec.submodule_search_locations = [folder]
+        return spec
+
+    def create_module(self, _spec):
+        # type: (ModuleSpec) -> None
+        """See `importlib.abc.Loader`."""
+
+    def exec_module(self, module):
+        # type: (object) -> None
+        """See `importlib.abc.Loader`."""
+        names = vars(module)
+        _, _, start, end = self._index.pop(names["__name__"])
+        exec(marshal.loads(self._content(start, end)), names)
+
+    def _content(self, start, end):
+        # type: (int, int) -> bytes
+        if end <= len(self._early):
+            return self._early[start:end]
+        with open(self._path, "rb") as file:
+            file.seek(self._base + start)
+            return file.read(end - start)
+
+    def forget(self):
+        # type: () -> None
+        """Keep nothing in memory of what is loaded; the rest is read when it is wanted."""
+        self._early = b""
+
+
+def main():
+    # type: () -> None
+    """Load what serves, and serve. Arguments: the bundle, then those of `first`."""
+    gc.disable()
+    bundle = Bundle(sys.argv.pop(1))
+    sys.meta_path.insert(0, bundle)
+    from sandboxkit_docker.inside import first
+
+    bundle.forget()
+    # Code that is forked from here must be able to import the real package of this name.
+    sys.modules.pop("sandboxkit_docker", None)
+    gc.freeze()
+    gc.enable()
+    first.main()
+
+
 main()

@@ -1,4 +1,6 @@
-"""Says what an interpreter consists of: run by it, prints one JSON object, or copies it.
+"""Says what an interpreter consists of: run by it, prints one JSON object; or copies it.
+
+To copy it, the arguments are a directory, and a program to become then with its arguments.
 
 ``executable``, ``loader`` and the libraries are files; libraries are named as programs ask for
 them. What has the loader's name is empty for an interpreter that is linked statically.
@@ -11,7 +13,6 @@ import importlib
 import importlib.util
 import json
 import os
-import py_compile
 import shutil
 import sys
 import sysconfig
@@ -132,23 +133,17 @@ def _goes_along(folder: str) -> bool:
 
 
 def install(directory: str) -> None:
-    """Copy this interpreter into a directory, and compile what is in it already."""
+    """Copy this interpreter into a directory."""
     for name, path in layout(describe()):
         target = os.path.join(directory, name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.exists(path):
             shutil.copy2(path, target)
-    for folder, _, names in os.walk(os.path.join(directory, "site")):
-        for name in names:
-            if name.endswith(".py"):
-                py_compile.compile(
-                    os.path.join(folder, name),
-                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-                )
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
         install(sys.argv[1])
+        os.execv(sys.argv[2], sys.argv[2:])  # what is to be done by the copy
     else:
         print(json.dumps(describe()))
