@@ -24,6 +24,7 @@ from . import (
     plan,
     ports,
     sandboxes,
+    serve,
     shell,
     snapshots,
 )
@@ -72,6 +73,7 @@ for _command in (
     snapshots.snapshot,
     copy.cp,
     ports.port_forward,
+    serve.serve,
     doctor.providers,
     doctor.doctor,
     configuration.config,

@@ -1,0 +1,105 @@
+"""``serve``: a vendor's wire in front of a provider, for the vendor's own SDKs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from sandboxkit.errors import UnsupportedError
+
+from .options import profile_option
+
+if TYPE_CHECKING:
+    from sandboxkit.gateway.settings import Settings
+
+__all__ = ["serve"]
+
+EXTRA = {"starlette", "uvicorn", "multipart", "python_multipart", "websockets", "wsproto"}
+
+
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.option(
+    "--wire", type=click.Choice(["e2b"]), default="e2b", show_default=True, help="Whose protocol."
+)
+@profile_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8099, show_default=True, help="0 is any."
+)
+@click.option(
+    "--fidelity",
+    type=click.Choice(["contract", "vendor"]),
+    default="contract",
+    show_default=True,
+    help="Keep sandboxkit's promises, or be as weak as the vendor's own service.",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where sandboxes are remembered, so that another server finds them.",
+)
+@click.option(
+    "--keys",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The tenants' API keys, hashed; without it one is made.",
+)
+@click.option("--domain", metavar="NAME", help="What sandboxes' host names end in.")
+@click.option("--make-key", is_flag=True, help="Print a new key and its hash, and serve nothing.")
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
+def serve(
+    *,
+    wire: str,
+    profile: str | None,
+    host: str,
+    port: int,
+    fidelity: Literal["contract", "vendor"],
+    state: Path | None,
+    keys: Path | None,
+    domain: str | None,
+    make_key: bool,
+    program: tuple[str, ...],
+) -> int:
+    """Serve sandboxes to a vendor's own SDKs, until Ctrl-C or PROGRAM's end.
+
+    It prints the environment variables that lead the SDKs here. With -- PROGRAM it starts that
+    with them set, and ends with it.
+    """
+    try:
+        from sandboxkit.gateway import keys as key_ring
+        from sandboxkit.gateway.serving import run_gateway
+        from sandboxkit.gateway.settings import Settings
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRA:
+            raise
+        raise UnsupportedError(
+            f"serving needs {error.name}, which is not installed here",
+            hint="pip install 'sandboxkit-py[gateway]'",
+        ) from error
+    if make_key:
+        made = key_ring.make_key()
+        click.echo(f"key  {made}\nhash {key_ring.hash_key(made)}")
+        return 0
+    secret = None
+    if keys is None:
+        secret = os.environ.get("E2B_API_KEY") or key_ring.make_key()
+        ring = key_ring.KeyRing({key_ring.hash_key(secret): key_ring.Tenant("default")})
+    else:
+        ring = key_ring.read_keys(keys)
+    settings = Settings(
+        keys=ring, profile=profile, fidelity=fidelity, state=state, domain=domain or ""
+    )
+    return run_gateway(settings, host, port, secret, program, announce=_announce)
+
+
+def _announce(settings: Settings, url: str, variables: Mapping[str, str]) -> None:
+    click.echo(f"serving E2B's wire at {url} ({settings.fidelity}); Ctrl-C ends it", err=True)
+    click.echo("# for the Python and the JavaScript SDK alike", err=True)
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,1 @@
+"""Servers that speak a vendor's wire protocol in front of any provider."""

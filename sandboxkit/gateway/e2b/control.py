@@ -1,0 +1,314 @@
+"""The control plane: sandboxes made, listed, paused, prolonged and ended, over REST."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from ...config import load_config
+from ...errors import SandboxError, SandboxNotFoundError
+from ...plugins import provider_info
+from ...resolve import target
+from ...sandbox import AsyncSandbox
+from ..fleet import Fleet, Live
+from ..http import json_answer, json_of
+from ..keys import Tenant
+from ..refusal import Refusal, refusal_of
+from ..settings import Settings
+from ..state import SandboxRecord, SnapshotRecord
+from . import shapes
+from .creating import Wanted, check_pause, template_of, timeout_of, wanted_of
+from .guest import Guest
+from .listing import page_after, page_of
+
+__all__ = ["ControlPlane"]
+
+LETTERS = string.ascii_lowercase + string.digits
+Handler = Callable[[], Awaitable[Response]]
+
+
+def new_id() -> str:
+    """A sandbox's name, which nobody can guess."""
+    return "i" + "".join(secrets.choice(LETTERS) for _ in range(20))
+
+
+class ControlPlane:
+    """Serves the requests that name no sandbox in their headers or host."""
+
+    def __init__(self, fleet: Fleet[Guest], settings: Settings) -> None:
+        self._fleet = fleet
+        self._settings = settings
+
+    async def answer(self, request: Request) -> ASGIApp:
+        """Serve one.
+
+        Raises:
+            Refusal: it cannot be.
+        """
+        if request.method == "GET" and request.url.path == "/health":
+            return json_answer({})
+        tenant = self._settings.keys.tenant(request.headers.get("x-api-key", ""))
+        if tenant is None:
+            raise Refusal(401, "Invalid API key, or none: it is sent as X-API-Key")
+        handler = self._route(request, tenant)
+        if handler is None:
+            raise Refusal(501, f"{request.method} {request.url.path} is not served by this gateway")
+        try:
+            return await handler()
+        except SandboxError as error:
+            raise refusal_of(error) from None
+
+    def _route(self, request: Request, tenant: Tenant) -> Handler | None:
+        place = [part for part in request.url.path.split("/") if part]
+        version = 2 if place[:1] == ["v2"] else 1
+        if version == 2 or place[:1] == ["v1"]:
+            place = place[1:]
+        match request.method, place:
+            case "POST", ["sandboxes"]:
+                return partial(self._create, request, tenant, version)
+            case "GET", ["sandboxes"]:
+                return partial(self._list, request, tenant, version)
+            case method, ["sandboxes", identifier, *rest]:
+                verb = (method, *rest)
+                handlers = {
+                    ("GET",): self._get,
+                    ("DELETE",): self._kill,
+                    ("POST", "connect"): self._connect,
+                    ("POST", "resume"): self._resume,
+                    ("POST", "timeout"): self._timeout,
+                    ("POST", "refreshes"): self._refresh,
+                    ("POST", "pause"): self._pause,
+                    ("GET", "metrics"): self._metrics,
+                    ("POST", "snapshots"): self._snapshot,
+                    ("POST", "fork"): self._fork,
+                }
+                if verb in handlers:
+                    return partial(self._about, handlers[verb], request, tenant, identifier)
+            case "GET", ["snapshots"]:
+                return partial(self._snapshots, request, tenant)
+            case "DELETE", ["templates", *parts] if parts:
+                return partial(self._delete_snapshot, "/".join(parts), tenant)
+        return None
+
+    # -- making -------------------------------------------------------------------------------
+
+    async def _create(self, request: Request, tenant: Tenant, version: int) -> Response:
+        wanted = wanted_of(await json_of(request), version, self._settings.max_lifetime)
+        if not wanted.timeout:
+            raise Refusal(400, "Timeout must be greater than 0")
+        async with self._fleet.room(tenant):
+            live = await self._made(wanted, tenant)
+        return json_answer(shapes.made(live.record, self._settings.domain), 201)
+
+    async def _made(self, wanted: Wanted, tenant: Tenant) -> Live[Guest]:
+        origin, capabilities = await asyncio.to_thread(self._origin, wanted.template, tenant)
+        check_pause(wanted, capabilities)
+        network = wanted.network
+        identifier = new_id()
+        sandbox = await AsyncSandbox.create(
+            self._fleet.profile,
+            **origin,
+            lifetime=wanted.timeout,
+            on_timeout="pause" if wanted.auto_pause else "kill",
+            env={
+                "E2B_SANDBOX": "true",
+                "E2B_SANDBOX_ID": identifier,
+                "E2B_TEMPLATE_ID": wanted.template,
+                **wanted.env,
+            },
+            metadata=wanted.metadata,
+            network=network,
+        )
+        record = SandboxRecord(
+            id=identifier,
+            tenant=tenant.name,
+            address=sandbox.address,
+            token=secrets.token_urlsafe(32),
+            traffic_token=None if wanted.public else secrets.token_urlsafe(24),
+            template=wanted.template,
+            metadata=wanted.metadata,
+            started_at=time.time(),
+            timeout=wanted.timeout,
+            auto_pause=wanted.auto_pause,
+            auto_resume=wanted.auto_resume,
+            options={"network": wanted.asked, "internet": network not in (None, "none")},
+        )
+        return await self._fleet.add(record, sandbox)
+
+    def _origin(self, template: str, tenant: Tenant) -> tuple[dict[str, Any], Any]:
+        """What `create` is to start from, and what the provider can do."""
+        capabilities = provider_info(target(self._fleet.profile).provider).capabilities
+        for record in self._fleet.state.snapshots.values():
+            if record.tenant == tenant.name and template in (record.id, *record.names):
+                return {"snapshot": record.address}, capabilities
+        logical = template_of(template, load_config())
+        return ({} if logical is None else {"template": logical}), capabilities
+
+    # -- finding ------------------------------------------------------------------------------
+
+    async def _about(
+        self,
+        handler: Callable[[SandboxRecord, Request], Awaitable[Response]],
+        request: Request,
+        tenant: Tenant,
+        identifier: str,
+    ) -> Response:
+        record = self._fleet.state.sandboxes.get(identifier.partition("-")[0])
+        missing = Refusal(
+            404, f"Sandbox \"{identifier[:64]}\" doesn't exist or you don't have access to it"
+        )
+        if record is None or record.tenant != tenant.name:
+            raise missing
+        try:
+            return await handler(record, request)
+        except SandboxNotFoundError:
+            await self._fleet.forget(record)
+            raise missing from None
+
+    async def _list(self, request: Request, tenant: Tenant, version: int) -> Response:
+        there = await self._fleet.refresh(tenant)
+        found = [
+            (record, there[record.id])
+            for record in self._fleet.state.sandboxes.values()
+            if record.id in there
+        ]
+        page, token = page_of(found, request.query_params, only_running=version == 1)
+        headers = {} if token is None else {"x-next-token": token}
+        return json_answer([shapes.listed(*one) for one in page], headers=headers)
+
+    async def _get(self, record: SandboxRecord, request: Request) -> Response:
+        live = await self._fleet.fresh(record)
+        return json_answer(shapes.detail(record, live.info, self._settings.domain))
+
+    async def _metrics(self, record: SandboxRecord, request: Request) -> Response:
+        live = await self._fleet.open(record)
+        now = await live.sandbox.metrics()
+        told = shapes.metrics(now, live.extra.measured)
+        live.extra.measured = now
+        return json_answer([told])
+
+    # -- time ---------------------------------------------------------------------------------
+
+    async def _connect(self, record: SandboxRecord, request: Request) -> Response:
+        body = await json_of(request)
+        seconds = timeout_of(body, self._settings.max_lifetime, 300.0)
+        if body.get("memory") is False:
+            raise Refusal(501, "starting a paused sandbox anew is not served by this gateway")
+        live = await self._fleet.fresh(record)
+        resumed = live.info.state == "paused"
+        if resumed:
+            await self.wake(live, seconds)
+        else:
+            await self._prolong(live, seconds)
+        told = shapes.made(record, self._settings.domain)
+        return json_answer(told, 201 if resumed else 200)
+
+    async def _prolong(self, live: Live[Guest], seconds: float) -> None:
+        """Let it live at least so long; never shorter than it would."""
+        ends = live.info.expires_at
+        if ends is not None and (ends - datetime.now(UTC)).total_seconds() < seconds:
+            live.info = await live.sandbox.set_lifetime(seconds)
+
+    async def wake(self, live: Live[Guest], seconds: float) -> None:
+        """Resume a paused sandbox for so long."""
+        await live.sandbox.resume()
+        live.info = await live.sandbox.set_lifetime(seconds)
+
+    async def _resume(self, record: SandboxRecord, request: Request) -> Response:
+        body = await json_of(request)
+        seconds = timeout_of(body, self._settings.max_lifetime, 15.0)
+        live = await self._fleet.fresh(record)
+        if live.info.state != "paused":
+            raise Refusal(409, f"sandbox '{record.id}' is already running")
+        await self.wake(live, seconds)
+        return json_answer(shapes.made(record, self._settings.domain), 201)
+
+    async def _timeout(self, record: SandboxRecord, request: Request) -> Response:
+        seconds = timeout_of(await json_of(request), float("inf"), 0.0)
+        seconds = min(seconds, self._settings.max_lifetime)
+        live = await self._fleet.fresh(record)
+        if seconds > 0:
+            live.info = await live.sandbox.set_lifetime(seconds)
+        elif record.auto_pause:
+            await live.sandbox.pause(self._settings.paused_lifetime)
+        else:
+            await self._fleet.kill(record)
+        return Response(status_code=204)
+
+    async def _refresh(self, record: SandboxRecord, request: Request) -> Response:
+        body = await json_of(request)
+        seconds = timeout_of({"timeout": body.get("duration")}, self._settings.max_lifetime, 15.0)
+        await self._prolong(await self._fleet.fresh(record), seconds)
+        return Response(status_code=204)
+
+    async def _pause(self, record: SandboxRecord, request: Request) -> Response:
+        body = await json_of(request)
+        if body.get("memory") is False:
+            raise Refusal(501, "pausing without memory is not served by this gateway")
+        live = await self._fleet.fresh(record)
+        if live.info.state == "paused":
+            raise Refusal(409, f"Error pausing sandbox - sandbox '{record.id}' is already paused")
+        live.info = await live.sandbox.pause(self._settings.paused_lifetime)
+        return Response(status_code=204)
+
+    async def _kill(self, record: SandboxRecord, request: Request) -> Response:
+        if not await self._fleet.kill(record):
+            raise SandboxNotFoundError(f"sandbox {record.id} has ended")
+        return Response(status_code=204)
+
+    # -- copies -------------------------------------------------------------------------------
+
+    async def _snapshot(self, record: SandboxRecord, request: Request) -> Response:
+        body = await json_of(request)
+        name = body.get("name")
+        if name is not None and not (isinstance(name, str) and 0 < len(name) <= 128):
+            raise Refusal(400, "name is not a name")
+        live = await self._fleet.open(record)
+        taken = await live.sandbox.snapshot()
+        kept = SnapshotRecord(
+            id=new_id()[1:] + ":default",
+            tenant=record.tenant,
+            address=taken.address,
+            sandbox=record.id,
+            names=[name] if name else [],
+            created_at=time.time(),
+        )
+        await self._fleet.state.save(kept)
+        return json_answer(shapes.snapshot(kept), 201)
+
+    async def _snapshots(self, request: Request, tenant: Tenant) -> Response:
+        query = request.query_params
+        mine = [one for one in self._fleet.state.snapshots.values() if one.tenant == tenant.name]
+        if wanted := query.get("sandboxID"):
+            mine = [one for one in mine if one.sandbox == wanted]
+        if name := query.get("name"):
+            mine = [one for one in mine if name in (one.id, *one.names)]
+        mine.sort(key=lambda one: (one.created_at, one.id), reverse=True)
+        page, token = page_after(
+            mine, [one.id for one in mine], query.get("limit"), query.get("nextToken")
+        )
+        headers = {} if token is None else {"x-next-token": token}
+        return json_answer([shapes.snapshot(one) for one in page], headers=headers)
+
+    async def _delete_snapshot(self, identifier: str, tenant: Tenant) -> Response:
+        from ...listing import delete_snapshot
+
+        for record in [*self._fleet.state.snapshots.values()]:
+            if record.tenant == tenant.name and identifier in (record.id, *record.names):
+                await delete_snapshot(record.address, self._fleet.profile)
+                await self._fleet.state.forget(record)
+                return Response(status_code=204)
+        raise Refusal(404, f"template '{identifier[:64]}' not found")
+
+    async def _fork(self, record: SandboxRecord, request: Request) -> Response:
+        raise Refusal(501, "fork is not served by this gateway")

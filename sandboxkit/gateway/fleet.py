@@ -1,0 +1,169 @@
+"""The sandboxes behind a gateway: its records, joined with what the provider says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Generic, TypeVar
+
+from ..errors import SandboxError, SandboxNotFoundError
+from ..models import SandboxInfo
+from ..sandbox import AsyncSandbox
+from .keys import Tenant
+from .limits import Meter
+from .state import SandboxRecord, State
+
+__all__ = ["Fleet", "Live"]
+
+T = TypeVar("T")
+
+
+class Live(Generic[T]):
+    """A sandbox that this process has in hand.
+
+    Attributes:
+        record: what the gateway remembers of it.
+        sandbox: the sandbox.
+        info: what its provider said of it last.
+        extra: what the wire keeps of it while it is in hand.
+    """
+
+    def __init__(
+        self, record: SandboxRecord, sandbox: AsyncSandbox, info: SandboxInfo, extra: T
+    ) -> None:
+        self.record = record
+        self.sandbox = sandbox
+        self.info = info
+        self.extra = extra
+
+
+class Fleet(Generic[T]):
+    """Makes, finds and ends the sandboxes of all tenants.
+
+    Args:
+        profile: by which they are made; ``None`` is the configured default.
+        state: where they are remembered.
+        extra: makes what the wire keeps of one.
+        drop: closes that.
+    """
+
+    def __init__(
+        self,
+        profile: str | None,
+        state: State,
+        extra: Callable[[AsyncSandbox, SandboxInfo], T],
+        drop: Callable[[T], Any],
+    ) -> None:
+        self.profile = profile
+        self.state = state
+        self.meter = Meter()
+        self._extra = extra
+        self._drop = drop
+        self._live: dict[str, Live[T]] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+
+    @contextlib.asynccontextmanager
+    async def room(self, tenant: Tenant, count: int = 1) -> AsyncIterator[None]:
+        """Hold room for new sandboxes of a tenant while they are made.
+
+        Raises:
+            Refusal: it has as many as it may.
+        """
+        if self.meter.is_full(tenant, self._count(tenant), count):
+            await self.refresh(tenant)
+        with self.meter.making(tenant, self._count(tenant), count):
+            yield
+
+    def _count(self, tenant: Tenant) -> int:
+        return sum(record.tenant == tenant.name for record in self.state.sandboxes.values())
+
+    async def add(self, record: SandboxRecord, sandbox: AsyncSandbox) -> Live[T]:
+        """Remember a sandbox that was just made; it is killed if that fails."""
+        try:
+            info = await sandbox.info()
+            await self.state.save(record)
+        except BaseException:
+            await sandbox.kill()
+            await sandbox.close()
+            raise
+        return self._hold(record, sandbox, info)
+
+    def _hold(self, record: SandboxRecord, sandbox: AsyncSandbox, info: SandboxInfo) -> Live[T]:
+        live = self._live[record.id] = Live(record, sandbox, info, self._extra(sandbox, info))
+        return live
+
+    async def open(self, record: SandboxRecord) -> Live[T]:
+        """Take a sandbox in hand, running or paused.
+
+        Raises:
+            SandboxNotFoundError: it has ended; it is forgotten.
+        """
+        found = self._live.get(record.id)
+        if found is not None:
+            return found
+        async with self._opening.setdefault(record.id, asyncio.Lock()):
+            found = self._live.get(record.id)
+            if found is not None:
+                return found
+            try:
+                sandbox = await AsyncSandbox.connect(
+                    record.address, profile=self.profile, resume=False
+                )
+                info = await sandbox.info()
+            except SandboxNotFoundError:
+                await self.forget(record)
+                raise
+            return self._hold(record, sandbox, info)
+
+    async def fresh(self, record: SandboxRecord) -> Live[T]:
+        """A sandbox with what its provider says of it now.
+
+        Raises:
+            SandboxNotFoundError: it has ended; it is forgotten.
+        """
+        live = await self.open(record)
+        try:
+            live.info = await live.sandbox.info()
+        except SandboxNotFoundError:
+            await self.forget(record)
+            raise
+        return live
+
+    async def refresh(self, tenant: Tenant) -> dict[str, SandboxInfo]:
+        """What there is of a tenant's, by the wire's id; what has ended is forgotten."""
+        mine = [one for one in self.state.sandboxes.values() if one.tenant == tenant.name]
+        listed = {info.address: info for info in await AsyncSandbox.list(self.profile)}
+        for record in mine:
+            if record.address not in listed and record.id in self.state.sandboxes:
+                await self.forget(record)
+        return {one.id: listed[one.address] for one in mine if one.address in listed}
+
+    async def kill(self, record: SandboxRecord) -> bool:
+        """End a sandbox; true if it was there."""
+        try:
+            live = await self.open(record)
+        except SandboxNotFoundError:
+            return False
+        there = await live.sandbox.kill()
+        await self.forget(record)
+        return there
+
+    async def forget(self, record: SandboxRecord) -> None:
+        """Let go of a sandbox that has ended. Idempotent."""
+        self._opening.pop(record.id, None)
+        await self._close(self._live.pop(record.id, None))
+        await self.state.forget(record)
+
+    async def aclose(self) -> None:
+        """Let go of all; they live on."""
+        while self._live:
+            await self._close(self._live.popitem()[1])
+        self.state.close()
+
+    async def _close(self, live: Live[T] | None) -> None:
+        if live is None:
+            return
+        await self._drop(live.extra)
+        with contextlib.suppress(SandboxError):  # there is nothing left to let go of
+            await live.sandbox.close()

@@ -1,0 +1,105 @@
+"""``sandboxkit serve``: a gateway in the foreground, with a program that uses it or without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ..errors import InvalidRequestError
+from .e2b.app import Gateway
+from .server import listen, server
+from .settings import Settings
+
+__all__ = ["run_gateway", "variables_of"]
+
+Announce = Callable[[Settings, str, Mapping[str, str]], None]
+PLACEHOLDER = "your-key"
+
+
+def variables_of(url: str, domain: str, key: str | None) -> dict[str, str]:
+    """What to set so that E2B's SDKs come here."""
+    return {
+        "E2B_API_URL": url,
+        "E2B_SANDBOX_URL": url,
+        "E2B_DOMAIN": domain,
+        "E2B_API_KEY": PLACEHOLDER if key is None else key,
+    }
+
+
+def run_gateway(
+    settings: Settings,
+    host: str,
+    port: int,
+    key: str | None,
+    program: Sequence[str],
+    *,
+    announce: Announce,
+) -> int:
+    """Serve until SIGINT or SIGTERM, or until the program ends; the status to exit with.
+
+    Raises:
+        InvalidRequestError: it is not possible to listen there, or to start the program.
+        ConfigError: the state cannot be kept.
+    """
+    with listen(host, port) as listener:
+        address = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        where = f"[{address}]" if ":" in address else address
+        number = listener.getsockname()[1]
+        url = f"http://{where}:{number}"
+        settings = replace(settings, domain=settings.domain or f"localhost:{number}")
+        variables = variables_of(url, settings.domain, key)
+        return asyncio.run(
+            _serve(
+                settings, listener, variables, program, lambda: announce(settings, url, variables)
+            )
+        )
+
+
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    variables: Mapping[str, str],
+    program: Sequence[str],
+    ready: Callable[[], None],
+) -> int:
+    started = asyncio.Event()
+
+    def begun() -> None:
+        if not program:
+            ready()
+        started.set()
+
+    running = server(Gateway(settings, begun))
+    serving = asyncio.create_task(running.serve(sockets=[listener]))
+    if not program:
+        await serving
+        return 0
+    waiting = asyncio.create_task(started.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    try:
+        return await _run(program, variables, serving)
+    finally:
+        running.should_exit = True
+        await serving
+
+
+async def _run(
+    program: Sequence[str], variables: Mapping[str, str], serving: asyncio.Task[None]
+) -> int:
+    try:
+        child = await asyncio.create_subprocess_exec(*program, env={**os.environ, **variables})
+    except OSError as error:
+        raise InvalidRequestError(f"serve: {program[0]} cannot be started: {error}") from error
+    ending = asyncio.create_task(child.wait())
+    try:
+        await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+        status = await ending
+    return 128 - status if status < 0 else status
