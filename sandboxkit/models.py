@@ -280,6 +280,8 @@ class SandboxInfo:
         python: the interpreter that serves ``run_code`` in Python, a path inside; empty where the
             provider does not say.
         unenforced: requested fields that are not enforced here (``best_effort=True`` only).
+        network: what it may reach, as it is enforced: ``none``, ``full``, or hosts and networks;
+            ``None`` if the provider does not say.
     """
 
     id: str
@@ -296,6 +298,7 @@ class SandboxInfo:
     shell: str = "bash -c"
     python: str = ""
     unenforced: tuple[str, ...] = ()
+    network: Literal["none", "full"] | tuple[str, ...] | None = None
 
     @property
     def address(self) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
+from .egress.rules import normal
 from .errors import InvalidRequestError
 from .mounts import Mount, mounts_from
 from .units import parse_duration, parse_size
@@ -16,7 +17,11 @@ from .units import parse_duration, parse_size
 __all__ = ["NetworkPolicy", "Resources", "SandboxSpec", "validate_path", "worded"]
 
 NetworkPolicy = Literal["none", "full"] | tuple[str, ...]
-"""Cut off, unrestricted, or only these hosts (``example.org``) and networks (``10.0.0.0/8``)."""
+"""Cut off, unrestricted, or only these hosts and networks.
+
+A host is a name (``example.org``), all names below one (``*.example.org``) or an address; a network
+is written ``10.0.0.0/8``.
+"""
 
 
 def _seconds(value: Any) -> Any:
@@ -29,6 +34,10 @@ def _bytes(value: Any) -> Any:
 
 def _names(value: Any) -> Any:
     return tuple(value) if isinstance(value, list | set | frozenset) else value
+
+
+def _network(value: Any) -> Any:
+    return normal(value) if isinstance(value, list | tuple | set | frozenset) else value
 
 
 Seconds = Annotated[float | None, BeforeValidator(_seconds)]
@@ -96,7 +105,7 @@ class SandboxSpec(_Model):
     user: str | None = None
     metadata: Mapping[str, str] = Field(default_factory=dict)
     resources: Resources = Resources()
-    network: Annotated[NetworkPolicy, BeforeValidator(_names)] = "none"
+    network: Annotated[NetworkPolicy, BeforeValidator(_network)] = "none"
     ports: Annotated[tuple[Port, ...], BeforeValidator(_names)] = ()
     mounts: Annotated[tuple[InstanceOf[Mount], ...], BeforeValidator(mounts_from)] = ()
     files: Mapping[str, str | bytes | Path] = Field(default_factory=dict)
@@ -184,7 +193,7 @@ def _told(problem: Any) -> str:
 
 def worded(problem: Mapping[str, Any]) -> str:
     """What one of pydantic's problems says, in our words."""
-    if problem["loc"][:1] == ("network",):
+    if problem["loc"][:1] == ("network",) and problem["type"] != "value_error":
         return 'must be "none", "full" or a list of hosts'
     message = str(problem["msg"]).removeprefix("Value error, ")
     return message.replace("Input should be ", "must be ", 1).replace("a valid string", "text")

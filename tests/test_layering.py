@@ -18,7 +18,7 @@ CORE = ROOT / "sandboxkit"
 
 # Each row may import the rows above it and what stands in its own row.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "forking", "notebook", "threads", "units"),
+    ("egress", "errors", "forking", "notebook", "threads", "units"),
     ("results",),
     ("capabilities", "models", "mounts", "spec", "template"),
     ("provider",),
@@ -33,7 +33,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # All that a provider may use of the core, ours as much as a stranger's.
-FOR_PROVIDERS = {"capabilities", "errors", "guest", "models", "plugins", "provider", "units"}
+FOR_PROVIDERS = {
+    "capabilities",
+    "egress",
+    "errors",
+    "guest",
+    "models",
+    "plugins",
+    "provider",
+    "units",
+}
 
 
 def sources(folder: Path) -> list[Path]:

@@ -178,6 +178,7 @@ class MemoryProvider(Provider):
             labels=dict(request.labels),
             metadata=dict(request.metadata),
             workdir=workdir,
+            network=request.network,
         )
         self.world.sandboxes[info.id] = _Sandbox(info, tree, request.lifetime, request.on_timeout)
         return info

@@ -34,6 +34,7 @@ CAPABILITIES = Capabilities(
     ports=True,
     snapshots=True,
     network_none=True,
+    network_rules=True,
     limit_cpu=True,
     limit_memory=True,
     limit_disk=True,

@@ -10,9 +10,10 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
+from sandboxkit.egress import outlet
 from sandboxkit.errors import InvalidRequestError, SandboxError, UnsupportedError
 from sandboxkit.guest.provider import GuestProvider
 from sandboxkit.models import SandboxInfo, SandboxMetrics, SnapshotInfo
@@ -220,9 +221,9 @@ class LocalProvider(GuestProvider):
         """The request as the daemon wants it, everything checked that can be checked here."""
         if request.image is not None:
             raise self._refusal("images", "container images are no templates here")
-        if request.network != "none":
-            capability = "network_full" if request.network == "full" else "network_rules"
-            raise self._refusal(capability, "sandboxes have no network")
+        if request.network == "full":
+            raise self._refusal("network_full", "sandboxes have no network of their own")
+        rules = [] if request.network == "none" else list(request.network)
         options = dict(request.options)
         unknown = options.keys() - {"template"}
         if unknown:
@@ -240,6 +241,8 @@ class LocalProvider(GuestProvider):
             "pids": request.pids or limits.DEFAULT_PIDS,
             "disk": request.disk or limits.default_disk(bounds.get("memory")),
             "hostname": None,
+            "network": rules,
+            "outlet": outlet.PORT,
             "mounts": [asdict(mount) for mount in request.mounts],
             "info": {
                 "labels": dict(request.labels),
@@ -248,6 +251,7 @@ class LocalProvider(GuestProvider):
                 "user": user,
                 "shell": _SHELL,
                 "unenforced": unenforced,
+                "network": rules or "none",
             },
             "agent": {
                 "workdir": request.workdir or home,
@@ -257,7 +261,7 @@ class LocalProvider(GuestProvider):
                 "home": home,
                 "shell": _SHELL,
                 "path": resolved["path"],
-                "env": dict(request.env),
+                "env": {**(outlet.variables() if rules else {}), **request.env},
                 "lifetime": request.lifetime,
                 "idle_timeout": request.idle_timeout,
                 "on_timeout": request.on_timeout,
@@ -318,7 +322,12 @@ def _sandbox_info(fields: dict[str, Any]) -> SandboxInfo:
         user=fields["user"],
         shell=fields["shell"],
         unenforced=tuple(fields["unenforced"]),
+        network=_network(fields.get("network")),
     )
+
+
+def _network(said: Any) -> Literal["none", "full"] | tuple[str, ...] | None:
+    return tuple(said) if isinstance(said, list) else said  # type: ignore[no-any-return]
 
 
 def _snapshot_info(fields: dict[str, Any]) -> SnapshotInfo:

@@ -22,6 +22,8 @@ from sandboxkit_local.jail.cgroup import Cgroup
 from sandboxkit_local.jail.freezer import Freezer
 from sandboxkit_local.peer import Peer
 
+from .egress import Egress
+
 if TYPE_CHECKING:
     from .zygotes import Zygote
 
@@ -44,6 +46,7 @@ class Sandbox:
         control: the connection to its guest.
         cgroup: its limits, if they need one.
         freezer: what it is paused by, where that is possible.
+        egress: its proxy, if there is something that it may reach.
         pidfd: its first process.
         ready: done when commands can run in it; or why it could not be made.
         ended: done when it is verifiably gone.
@@ -72,6 +75,7 @@ class Sandbox:
     control: Peer | None = None
     cgroup: Cgroup | None = None
     freezer: Freezer | None = None
+    egress: Egress | None = None
     rest: float | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     stood_still: asyncio.Future[bool] | None = None
@@ -155,6 +159,8 @@ class Registry:
             sandbox.guard.cancel()
         if sandbox.control is not None:
             sandbox.control.close()
+        if sandbox.egress is not None:
+            sandbox.egress.close()
         if sandbox.pidfd is not None:
             os.close(sandbox.pidfd)
             sandbox.pidfd = None

@@ -27,6 +27,7 @@ from sandboxkit_local.jail.idmap import IdMap
 from sandboxkit_local.peer import Peer
 
 from . import forking, mounting
+from .egress import Egress, proxy_user
 from .pausing import Over, Pausing
 from .registry import Registry, Sandbox
 from .slots import Slots
@@ -211,6 +212,7 @@ class Service:
     ) -> socket.socket:
         control, guest_control = wire.pair()
         connection, guest_connection = socket.socketpair()
+        rules: list[str] = message.get("network", [])
         agent, targets = message["agent"], [mount["target"] for mount in message["mounts"]]
         sandbox.control = Peer(
             control,
@@ -220,6 +222,8 @@ class Service:
         roles = [("control", guest_control.detach()), ("connection", guest_connection.detach())]
         feeding: asyncio.Task[None] | None = None
         try:
+            if rules:
+                sandbox.egress = Egress(rules, proxy_user(self._ids), self.zygotes.digest)
             self._place(sandbox, self._enforced(limits), roles)
             if archive is not None:
                 reading, writing = os.pipe()
@@ -234,6 +238,7 @@ class Service:
                 "pids": message["pids"],
                 "agent": agent,
                 "mounts": targets,
+                "outlet": message["outlet"] if rules else None,
                 "own": agent["uid"] if targets else None,
                 "fds": [role for role, _ in roles] + ["mount"] * len(trees),
             }
@@ -255,6 +260,8 @@ class Service:
             await asyncio.shield(sandbox.ready)
             if feeding is not None:
                 await feeding
+            if sandbox.egress is not None:
+                await sandbox.egress.serve()
         except BaseException:
             connection.close()
             raise
@@ -334,8 +341,10 @@ class Service:
             task.add_done_callback(self._removing.discard)
 
     def _guest_said(self, sandbox: Sandbox, message: dict[str, Any], fds: list[int]) -> None:
-        wire.close_all(fds)  # a guest has none to give
         event = message.get("event")
+        if event == "outlet" and fds and sandbox.egress and not sandbox.ready.done():
+            sandbox.egress.offer(fds.pop())
+        wire.close_all(fds)  # a guest has no others to give
         if event == "ready" and not sandbox.ready.done():
             sandbox.ready.set_result(None)
         elif event == "failed" and not sandbox.ready.done():
@@ -444,6 +453,8 @@ class Service:
         first = sandbox.cause is None
         sandbox.strike("killed")
         await asyncio.shield(sandbox.ended)
+        if sandbox.egress is not None:
+            await asyncio.shield(sandbox.egress.gone)
         return first
 
     async def snapshot(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -510,7 +521,9 @@ class Service:
         for sandbox in list(self.registry.live.values()):
             sandbox.strike("killed")
         await self.zygotes.kill_all()
-        await asyncio.gather(*(s.ended for s in list(self.registry.live.values())))
+        living = list(self.registry.live.values())
+        await asyncio.gather(*(s.ended for s in living))
+        await asyncio.gather(*(s.egress.gone for s in living if s.egress is not None))
         if self._cgroups is not None:
             self._cgroups.close()
         if self._freezers is not None:

@@ -1,4 +1,4 @@
-"""A network namespace with nothing but a loopback interface."""
+"""A network namespace with nothing but a loopback interface, and one way out of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import os
 import socket
 import struct
 
-__all__ = ["allow_low_ports", "loopback_up"]
+from sandboxkit_local import wire
+
+__all__ = ["allow_low_ports", "loopback_up", "offer_outlet"]
+
+_BACKLOG = 256
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
@@ -19,6 +23,19 @@ def loopback_up() -> None:
         answer = fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, request)
         (flags,) = struct.unpack_from("16xH", answer)
         fcntl.ioctl(sock.fileno(), _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+
+
+def offer_outlet(control: socket.socket, port: int) -> None:
+    """Listen on the loopback, and let the daemon have that socket, for a proxy outside.
+
+    Args:
+        control: the socket to the daemon.
+        port: where.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as outlet:
+        outlet.bind(("127.0.0.1", port))
+        outlet.listen(_BACKLOG)
+        wire.send(control, {"event": "outlet"}, [outlet.fileno()])
 
 
 def allow_low_ports(proc_sys: int) -> None:

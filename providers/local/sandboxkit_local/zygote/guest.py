@@ -86,6 +86,8 @@ def become(
         _close_all_but({0, 1, 2, handshake.fileno(), *fds})
         _join(by_role, placed=placed)
         upper = _enter(message, by_role, skeleton, handshake, shared)
+        if message["outlet"] is not None:
+            network.offer_outlet(control, message["outlet"])
         _make_workdir(**{name: message["agent"][name] for name in ("workdir", "uid", "gid")})
         status = _serve(message["agent"], control, by_role["connection"], upper)
     except unpack.TooLargeError as error:
