@@ -246,7 +246,7 @@ def test_every_capability_is_proved_and_its_lack_too(request: pytest.FixtureRequ
                     )
                 )
     assert selection.unproved(needs) == {
-        "no test needs it": ["network_rules"],  # which no provider has yet
+        "no test needs it": [],
         "no test runs without it": [],
     }
 

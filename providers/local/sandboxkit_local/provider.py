@@ -327,7 +327,7 @@ def _sandbox_info(fields: dict[str, Any]) -> SandboxInfo:
 
 
 def _network(said: Any) -> Literal["none", "full"] | tuple[str, ...] | None:
-    return tuple(said) if isinstance(said, list) else said  # type: ignore[no-any-return]
+    return tuple(said) if isinstance(said, list) else said
 
 
 def _snapshot_info(fields: dict[str, Any]) -> SnapshotInfo:

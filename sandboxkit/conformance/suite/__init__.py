@@ -7,6 +7,7 @@ from .test_code_bash import *
 from .test_code_stream import *
 from .test_commands import *
 from .test_crash import *
+from .test_egress import *
 from .test_errors import *
 from .test_facade import *
 from .test_faults import *

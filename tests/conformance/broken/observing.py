@@ -1,12 +1,13 @@
-"""Wrong with what they tell of a sandbox: watches and metrics."""
+"""Wrong with what they tell of a sandbox: watches, metrics and networks."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import ClassVar
 
-from sandboxkit.models import FileEvent, SandboxMetrics
-from sandboxkit.provider import SandboxRequest, WatchRequest, WatchStream
+from sandboxkit.models import FileEvent, SandboxInfo, SandboxMetrics
+from sandboxkit.provider import CreateRequest, SandboxRequest, WatchRequest, WatchStream
 
 from . import broken
 from .local import Local
@@ -100,3 +101,28 @@ class TellsMemoryInKibibytes(Local):
     async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
         found = await super().metrics(request)
         return replace(found, memory_used=(found.memory_used or 0) // 1024)
+
+
+@broken(
+    "test_what_no_rule_names_is_not_reached",
+    "test_a_wide_network_does_not_open_what_is_special_in_it",
+    "test_rules_are_not_saved_and_not_lost",
+    base="local",
+    topics=("egress",),
+)
+class TellsOfRulesOnly(Local):
+    """Tells of the rules as they were asked for, and lets everything through."""
+
+    asked: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    async def boot(self, request: CreateRequest) -> SandboxInfo:
+        if request.network in ("none", "full"):
+            return await super().boot(request)
+        everything = (*request.network, "0.0.0.0/0", "127.0.0.0/8", "169.254.0.0/16")
+        info = await super().boot(replace(request, network=everything))
+        self.asked[info.id] = request.network
+        return await self.find(info.id)
+
+    async def find(self, sandbox_id: str) -> SandboxInfo:
+        info = await super().find(sandbox_id)
+        return replace(info, network=self.asked.get(sandbox_id, info.network))
