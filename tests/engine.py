@@ -97,9 +97,14 @@ class EngineCensus:
         """Count now what is this owner's; others may be at work on the same engine."""
         if why_not():
             return cls()
-        mine = containers(kind="sandbox", owner=owner)
+        mine = [*containers(kind="sandbox", owner=owner), *containers(kind="egress", owner=owner)]
         ids = [item["Id"] for item in mine]
-        volumes = ask("GET", "/volumes")[1]["Volumes"] or []
+        volumes = [
+            volume
+            for volume in ask("GET", "/volumes")[1]["Volumes"] or []
+            # Another run's proxy shares one with its sandbox for as long as the two live.
+            if (volume.get("Labels") or {}).get("sandboxkit.owner", owner) == owner
+        ]
         return cls(
             containers=frozenset(
                 f"{item['Id'][:12]} {item['State']} {item['Labels']}" for item in mine

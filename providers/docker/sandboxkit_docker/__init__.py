@@ -32,6 +32,7 @@ CAPABILITIES = Capabilities(
     snapshots=True,
     network_none=True,
     network_full=True,
+    network_rules=True,
     limit_cpu=True,
     limit_memory=True,
     limit_pids=True,

@@ -12,7 +12,15 @@ from sandboxkit.provider import CreateRequest
 from . import places
 from .settings import DockerSettings
 
-__all__ = ["CAPABILITIES_KEPT", "DEFAULT_PIDS", "check", "configuration", "isolation_of"]
+__all__ = [
+    "CAPABILITIES_KEPT",
+    "DEFAULT_PIDS",
+    "check",
+    "configuration",
+    "guest_mount",
+    "isolation_of",
+    "runtime_of",
+]
 
 CAPABILITIES_KEPT = (
     "CHOWN",
@@ -55,10 +63,6 @@ def check(request: CreateRequest) -> None:
     unknown = request.options.keys() - _OPTIONS
     if unknown:
         raise InvalidRequestError(f"unknown options: {', '.join(sorted(unknown))}")
-    if not isinstance(request.network, str):
-        raise UnsupportedError(
-            "this provider cannot limit a sandbox to named hosts", capability="network_rules"
-        )
     if request.on_timeout == "pause":
         raise UnsupportedError("an engine pauses nothing by itself", capability="pause_on_timeout")
     if request.memory is not None and request.memory < _MIN_MEMORY:
@@ -73,6 +77,7 @@ def configuration(
     labels: Mapping[str, str],
     volume: str,
     run: str | None,
+    proxy: str | None = None,
 ) -> dict[str, Any]:
     """The body of the engine's call to create a container.
 
@@ -83,6 +88,7 @@ def configuration(
         labels: all of them.
         volume: the one with the guest.
         run: a directory of the host's for the guest's socket, if the engine sees one.
+        proxy: the container of its egress proxy, if it has one.
     """
     return {
         "Image": image,
@@ -109,6 +115,9 @@ def configuration(
             "RestartPolicy": {"Name": "no"},
             **_limits(request),
             **_runtime(request, settings),
+            # Read-only, so that nothing inside can fill it; a socket there can be connected to
+            # all the same.
+            **({} if proxy is None else {"VolumesFrom": [f"{proxy}:ro"]}),
         },
     }
 
@@ -124,14 +133,19 @@ def _runtime(request: CreateRequest, settings: DockerSettings) -> dict[str, Any]
     return {} if chosen is None else {"Runtime": chosen}
 
 
-def _mounts(volume: str, run: str | None) -> Iterator[dict[str, Any]]:
-    yield {
+def guest_mount(volume: str) -> dict[str, Any]:
+    """The guest and its interpreter, as a container sees them."""
+    return {
         "Type": "volume",
         "Source": volume,
         "Target": places.GUEST,
         "ReadOnly": True,
         "VolumeOptions": {"NoCopy": True},
     }
+
+
+def _mounts(volume: str, run: str | None) -> Iterator[dict[str, Any]]:
+    yield guest_mount(volume)
     if run is not None:
         yield {"Type": "bind", "Source": run, "Target": places.RUN}
 

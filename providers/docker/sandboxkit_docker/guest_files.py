@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from sandboxkit import egress
 from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit.guest import agent
 
@@ -34,7 +35,7 @@ __all__ = [
     "this_interpreter",
 ]
 
-_LAYOUT = 4  # raise it when the arrangement of the files changes
+_LAYOUT = 5  # raise it when the arrangement of the files changes
 # The packages above ours, whose own modules no guest needs.
 _STAND_INS = ("sandboxkit", "sandboxkit/guest", "sandboxkit_docker")
 _WRAPPER_NAME = "bin/python"
@@ -68,7 +69,7 @@ def digest() -> str:
 def agent_files() -> dict[str, bytes]:
     """Our own files, by their paths in the volume."""
     files = {f"site/{name}/__init__.py": b"" for name in _STAND_INS}
-    for package in (agent, inside):
+    for package in (agent, egress, inside):
         place = "site/" + package.__name__.replace(".", "/")
         top = _directory(package.__file__)
         for path in sorted(top.rglob("*")):

@@ -6,7 +6,18 @@ point nor a file of ours is ever in a container's own layer, nor in an image com
 
 from __future__ import annotations
 
-__all__ = ["BUNDLING", "COMMAND", "GUEST", "PYTHON", "RELAY", "RUN", "SOCKET"]
+__all__ = [
+    "BUNDLING",
+    "COMMAND",
+    "GUEST",
+    "OUTLET",
+    "OUTLET_SOCKET",
+    "PROXY",
+    "PYTHON",
+    "RELAY",
+    "RUN",
+    "SOCKET",
+]
 
 _ROOT = "/dev/.sandboxkit"
 GUEST = f"{_ROOT}/guest"
@@ -33,5 +44,10 @@ BUNDLING = [*PYTHON, f"{_INSIDE}/bundle.py", _SITE, _BUNDLE]
 """Makes the bundle of the guest's modules, once all else is in the volume."""
 COMMAND = [*PYTHON, f"{_INSIDE}/boot.py", _BUNDLE, SOCKET]
 """What a container runs as its first process."""
+OUTLET = f"{_ROOT}/outlet"
+"""A directory that a sandbox with rules shares with its egress proxy."""
+OUTLET_SOCKET = f"{OUTLET}/proxy.sock"
+PROXY = [*PYTHON, f"{_INSIDE}/boot_proxy.py", OUTLET_SOCKET]
+"""What the container of an egress proxy runs."""
 RELAY = [*PYTHON, f"{_INSIDE}/relay.py", SOCKET]
 """Joins its standard streams to the guest's socket."""

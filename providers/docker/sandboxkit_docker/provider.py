@@ -35,8 +35,19 @@ from sandboxkit.provider import (
     SnapshotRequest,
 )
 
-from . import CAPABILITIES, container, endings, records, run_directory, snapshots, usage
+from . import (
+    CAPABILITIES,
+    container,
+    egress,
+    endings,
+    places,
+    records,
+    run_directory,
+    snapshots,
+    usage,
+)
 from .builds import Builds
+from .egress import Egress
 from .engine import Engine
 from .errors import Absent, Conflict
 from .guest_volume import GuestVolume
@@ -72,6 +83,7 @@ class DockerProvider(GuestProvider):
         self._builds = Builds(self._engine, self._images, settings.default_image)
         self._volume = GuestVolume(self._engine, settings.guest_image, self._images.have)
         self._reach = Reach(self._engine)
+        self._egress = Egress(self._engine, settings)
         self._pausing = Pausing(self._engine, self.client)
         self._memory = MemoryWatch(self.read_file)
         self._snapshots = snapshots.Snapshots(self._engine)
@@ -83,6 +95,7 @@ class DockerProvider(GuestProvider):
 
     async def boot(self, request: CreateRequest) -> SandboxInfo:
         container.check(request)
+        egress.check(request, self._settings)
         origin, volume = await asyncio.gather(self._origin(request), self._volume.name())
         try:
             return await self._boot(request, origin, volume)
@@ -92,24 +105,34 @@ class DockerProvider(GuestProvider):
             return await self._boot(request, origin, await self._volume.name())
 
     async def _boot(self, request: CreateRequest, origin: Origin, volume: str) -> SandboxInfo:
+        proxy = await self._egress.make(request, volume)
         run = self._reach.directory(request.nonce)
         isolation = container.isolation_of(container.runtime_of(request, self._settings))
-        labels = records.container_labels(request, origin.reference, isolation, run or "")
+        labels = records.container_labels(request, origin.reference, isolation, run or "", proxy)
         config = container.configuration(
-            request, self._settings, image=origin.image, labels=labels, volume=volume, run=run
+            request,
+            self._settings,
+            image=origin.image,
+            labels=labels,
+            volume=volume,
+            run=run,
+            proxy=proxy,
         )
         try:
             container_id = await self._made(request, origin, config)
         except Conflict:  # the name is taken: this very request has been here before
+            await finished(self._egress.end(proxy))
             return await self._made_before(request.nonce)
         except BaseException:
+            await finished(self._egress.end(proxy))
             self._reach.drop(run)
             raise
         try:
-            orders = partial(self._orders, request, container_id, origin)
+            orders = partial(self._orders, request, container_id, origin, proxy)
             await launch(self._engine, container_id, orders)
         except BaseException:
             await finished(self._discard(container_id))
+            await finished(self._egress.end(proxy))
             self._reach.drop(run)
             raise
         info = records.sandbox_info(container_id, "", labels)
@@ -156,9 +179,11 @@ class DockerProvider(GuestProvider):
         return Origin(wanted, wanted)
 
     async def _orders(
-        self, request: CreateRequest, container_id: str, origin: Origin
+        self, request: CreateRequest, container_id: str, origin: Origin, proxy: str | None
     ) -> dict[str, Any]:
-        image = await self._images.below(container_id, origin.reference)
+        image, _ = await asyncio.gather(
+            self._images.below(container_id, origin.reference), self._egress.start(proxy, request)
+        )
         return _orders(request, image.user)
 
     async def _discard(self, container_id: str) -> None:
@@ -186,6 +211,7 @@ class DockerProvider(GuestProvider):
             return False
         self._must_be_ours(shown)
         gone = await self._engine.remove(shown["Id"])
+        await self._egress.end(_record(shown).get("proxy"))
         run_directory.remove(_record(shown).get("run", ""))
         await self._snapshots.drop_unused(shown["Image"])
         self._memory.forget(sandbox_id)
@@ -201,6 +227,7 @@ class DockerProvider(GuestProvider):
         )
 
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
+        await self._egress.sweep()
         wanted = {KIND: "sandbox"}
         for name in records.OWNERSHIP:
             if name in request.labels:
@@ -333,7 +360,8 @@ def _orders(request: CreateRequest, image_user: str) -> dict[str, Any]:
         "user": request.user or image_user or None,
         "workdir": request.workdir,
         "shell": _shell(request),
-        "env": dict(request.env),
+        "env": {**egress.variables(request), **request.env},
+        "outlet": places.OUTLET_SOCKET if egress.has_rules(request) else "",
         "lifetime": request.lifetime,
         "idle_timeout": request.idle_timeout,
     }

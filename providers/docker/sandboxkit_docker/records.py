@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from sandboxkit.models import SandboxInfo, SandboxState, SnapshotInfo
 from sandboxkit.provider import CreateRequest, SnapshotRequest
@@ -20,6 +20,7 @@ __all__ = [
     "container_labels",
     "container_name",
     "ends_at",
+    "proxy_labels",
     "sandbox_info",
 ]
 
@@ -73,7 +74,7 @@ def rest_of(name: str) -> float | None:
 
 
 def container_labels(
-    request: CreateRequest, template: str, isolation: str, run: str
+    request: CreateRequest, template: str, isolation: str, run: str, proxy: str | None
 ) -> dict[str, str]:
     """The labels of a new container. All of them are always set, to hide those of the image."""
     record = {
@@ -84,12 +85,23 @@ def container_labels(
         "user": request.user,
         "workdir": request.workdir,
         "run": run,
+        "network": request.network,
+        "proxy": proxy,
         "ready_by": datetime.now(UTC).timestamp() + _patience(request),
         "created_at": datetime.now(UTC).timestamp(),
         "expires_at": None if request.lifetime is None else _end(request),
     }
-    owners = {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
-    return {KIND: "sandbox", **owners, _RECORD: json.dumps(record)}
+    return {KIND: "sandbox", **_owners(request), _RECORD: json.dumps(record)}
+
+
+def proxy_labels(request: CreateRequest) -> dict[str, str]:
+    """The labels of a sandbox's egress proxy, and of what the two share."""
+    record = {"ready_by": datetime.now(UTC).timestamp() + _patience(request)}
+    return {KIND: "egress", **_owners(request), _RECORD: json.dumps(record)}
+
+
+def _owners(request: CreateRequest) -> dict[str, str]:
+    return {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
 
 
 def _patience(request: CreateRequest) -> float:
@@ -138,7 +150,12 @@ def sandbox_info(
         metadata=dict(record.get("metadata", {})),
         workdir=record.get("workdir") or "/home/user",
         user=record.get("user") or "user",
+        network=_network(record.get("network")),
     )
+
+
+def _network(said: Any) -> Literal["none", "full"] | tuple[str, ...] | None:
+    return tuple(said) if isinstance(said, list) else said
 
 
 def _time(value: float | None) -> datetime | None:

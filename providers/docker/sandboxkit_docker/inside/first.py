@@ -7,7 +7,6 @@ configuration, which engines show and images keep. It answers with one line on s
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any, Dict, NoReturn
@@ -16,24 +15,26 @@ from sandboxkit.guest.agent.accounts import Account
 from sandboxkit.guest.agent.config import DEFAULT_PATH, AgentConfig
 from sandboxkit.guest.agent.serve import serve
 
-from . import account, door, pausing, rights
+from . import account, door, outlet, pausing, rights
+from .orders import read_orders, say
 
 __all__ = ["main"]
 
-_MAX_ORDERS = 1 << 20
 _WRAPPER = "python"
 
 
 def main() -> NoReturn:
     """Serve until the sandbox ends."""
-    orders = _read_orders()
+    orders = read_orders()
     try:
         who = account.find(orders["user"])
         config = _settle(orders, who)
         rights.keep_to_ourselves()
     except (account.RefusedError, OSError) as error:
-        _say({"event": "failed", "message": str(error)})
+        say({"event": "failed", "message": str(error)})
         os._exit(1)
+    # Held for as long as we live: its end is what the proxy takes for ours.
+    way_out = outlet.offer(orders["outlet"]) if orders["outlet"] else None
     listen = sys.argv[1]
     os.makedirs(os.path.dirname(listen), 0o700, exist_ok=True)
     serve(
@@ -43,6 +44,7 @@ def main() -> NoReturn:
         ready=lambda: _ready(listen),
         extend=pausing.install,
     )
+    del way_out
     os._exit(0)
 
 
@@ -51,26 +53,11 @@ def _ready(listen: str) -> None:
     owner = os.stat(os.path.dirname(listen))
     if owner.st_uid != os.getuid():
         os.chown(listen, owner.st_uid, owner.st_gid)
-    _say({"event": "ready"})
+    say({"event": "ready"})
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
     os.close(null)
-
-
-def _read_orders() -> Dict[str, Any]:
-    line = b""
-    while not line.endswith(b"\n"):
-        data = os.read(0, 1 << 16)
-        if not data or len(line) > _MAX_ORDERS:
-            os._exit(1)  # who made us is gone
-        line += data
-    orders: Dict[str, Any] = json.loads(line)
-    return orders
-
-
-def _say(message: Dict[str, str]) -> None:
-    os.write(1, json.dumps(message).encode() + b"\n")
 
 
 def _settle(orders: Dict[str, Any], who: Account) -> AgentConfig:
