@@ -16,6 +16,8 @@ from typing import Any, Self
 from sandboxkit.guest.agent.drivers import python as driver
 
 PROGRAM = Path(driver.__file__)
+PATIENCE = 10.0
+"""Seconds after which an interrupt of which nothing is heard is sent again."""
 
 
 @dataclass
@@ -67,26 +69,31 @@ class InterpreterClient:
         os.kill(self.pid, signal.SIGINT)
 
     def run(self, code: str, env: dict[str, str] | None = None, at: str = "") -> Outcome:
-        """Run a cell. When its standard output contains `at`, interrupt it, once."""
+        """Run a cell. When its standard output contains `at`, interrupt it."""
         self._number += 1
         body = json.dumps({"code": code, "number": self._number, "env": env or {}}).encode()
         self._socket.sendall(len(body).to_bytes(4, "big") + body)
         outcome = Outcome()
         pieces = {self._out: bytearray(), self._err: bytearray()}
-        while not self._step(pieces, outcome):
+        patience: float | None = None
+        while not self._step(pieces, outcome, patience):
             if at and at.encode() in pieces[self._out]:
                 self.interrupt()
-                at = ""
+                at, patience = "", PATIENCE
         for fd, text in pieces.items():
             _drain(fd, text)
         outcome.stdout, outcome.stderr = (bytes(text).decode() for text in pieces.values())
         return outcome
 
-    def _step(self, pieces: dict[int, bytearray], outcome: Outcome) -> bool:
+    def _step(self, pieces: dict[int, bytearray], outcome: Outcome, patience: float | None) -> bool:
         with selectors.DefaultSelector() as selector:
             for source in (self._socket, self._out, self._err):
                 selector.register(source, selectors.EVENT_READ)
-            for key, _ in selector.select():
+            heard = selector.select(patience)
+            if not heard:
+                # Python goes on waiting for a lock if the signal came just before it began to.
+                self.interrupt()
+            for key, _ in heard:
                 if key.fd in pieces:
                     pieces[key.fd] += os.read(key.fd, 65_536)
                     continue

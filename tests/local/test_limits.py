@@ -24,7 +24,7 @@ def test_pids_are_bounded(local: Harness):
         "n = 0\n"
         "try:\n"
         "    while n < 100:\n"
-        "        if os.fork() == 0: time.sleep(30); os._exit(0)\n"
+        "        if os.fork() == 0: time.sleep(5); os._exit(0)\n"
         "        n += 1\n"
         "except BlockingIOError: pass\n"
         "print(n)"

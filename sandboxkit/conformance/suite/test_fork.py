@@ -132,24 +132,44 @@ def forked(source: Sandbox) -> list[str]:
     return said
 
 
+KILLED_AMID = """
+import sys
+from sandboxkit import Sandbox
+profile, address = sys.argv[1:]
+# Where the core forks, it forks only what the same process has made.
+found = Sandbox.connect(address) if address else Sandbox.create(profile, lifetime=8)
+print("ready", flush=True)
+found.fork(30, lifetime=4)
+"""
+
+
 @pytest.mark.needs("commands", "fork")
 def test_a_client_killed_amid_forking_leaves_none_unowned(target) -> None:
-    script = (
-        "import sys\nfrom sandboxkit import Sandbox\n"
-        "with Sandbox.connect(sys.argv[1]) as found:\n"
-        "    print('ready', flush=True)\n"
-        "    found.fork(30, lifetime=4)\n"
-    )
     with target.create() as source:
+        owner = source.info().labels["owner"]
+        mine = "" if "fork" in source.emulated else source.address
         child = subprocess.Popen(
-            [sys.executable, "-c", script, source.address], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", KILLED_AMID, target.profile, mine],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         time.sleep(0.15)
+        assert child.poll() is None
         child.kill()
         child.communicate()
-        deadline = time.monotonic() + 12
-        while len(Sandbox.list(target.profile)) > 1 and time.monotonic() < deadline:
+
+        def left() -> set[str]:
+            listed = Sandbox.list(target.profile)
+            return {info.id for info in listed if info.labels["owner"] == owner}
+
+        deadline = time.monotonic() + 20
+        while left() != {source.id} and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert {info.id for info in Sandbox.list(target.profile)} == {source.id}
+        assert left() == {source.id}
+        # What the core restored them from has an end of its own.
+        for snapshot in Sandbox.snapshots(target.profile):
+            if snapshot.info.labels["owner"] == owner:
+                assert snapshot.info.expires_at is not None
+                snapshot.delete()
