@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import SandboxError, SandboxNotFoundError
 from ..models import SandboxInfo
+from ..provider import Provider
+from ..resolve import Target, target
+from ..runtime import Lease, acquire
 from ..sandbox import AsyncSandbox
 from .keys import Tenant
 from .limits import Meter
@@ -61,7 +64,24 @@ class Fleet(Generic[T]):
         self._extra = extra
         self._drop = drop
         self._live: dict[str, Live[T]] = {}
+        self._lease: Lease | None = None
+        self._target: Target | None = None
         self._opening: dict[str, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Open the provider, which stays open while there are no sandboxes.
+
+        Raises:
+            SandboxError: it cannot be used here.
+        """
+        self._target = await asyncio.to_thread(target, self.profile)
+        self._lease = acquire(self._target)
+
+    @property
+    def provider(self) -> Provider:
+        """The provider, once it is open."""
+        assert self._lease is not None
+        return self._lease.provider
 
     @contextlib.asynccontextmanager
     async def room(self, tenant: Tenant, count: int = 1) -> AsyncIterator[None]:
@@ -160,6 +180,8 @@ class Fleet(Generic[T]):
         while self._live:
             await self._close(self._live.popitem()[1])
         self.state.close()
+        if self._lease is not None:
+            await self._lease.release()
 
     async def _close(self, live: Live[T] | None) -> None:
         if live is None:

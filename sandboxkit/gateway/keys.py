@@ -79,6 +79,11 @@ class KeyRing:
 
     def __init__(self, tenants: Mapping[str, Tenant]) -> None:
         self._tenants = dict(tenants)
+        self._named = {tenant.name: tenant for tenant in tenants.values()}
+
+    def named(self, name: str) -> Tenant:
+        """A tenant by its name; one whose keys are gone may still have sandboxes."""
+        return self._named.get(name) or Tenant(name)
 
     def tenant(self, key: str) -> Tenant | None:
         """Whose key this is, if anybody's; takes the same time whoever's it is."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,20 @@ def serving(*options: str) -> Iterator[Served]:
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(20)
+
+
+def asked(
+    gateway: Served,
+    method: str,
+    path: str,
+    body: bytes | str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """One request, as it is written here."""
+    with closing(http.client.HTTPConnection(*gateway.host(), timeout=30)) as connection:
+        connection.request(method, path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,12 +14,17 @@ from ...errors import (
     SandboxNotFoundError,
     SandboxPausedError,
 )
+from ...provider import PortStream
 from ..fleet import Fleet, Live
 from ..http import json_answer
+from ..keys import Tenant
+from ..proxy import dial, proxied
 from ..refusal import Refusal, refusal_of
 from ..routing import Destination, destination, header
 from ..settings import Settings
 from ..state import SandboxRecord, State
+from ..websocket import refuse, relayed
+from .access import check_code, check_envd, check_traffic
 from .code import CodeInterpreter
 from .control import ControlPlane
 from .envd import ENVD_PORT, Envd
@@ -28,6 +34,8 @@ from .signature import signer_of
 __all__ = ["CODE_PORT", "Gateway"]
 
 CODE_PORT = 49999
+LEAST_WAKING = 300.0
+"""Seconds that a sandbox lives at least that was woken by a request."""
 _ENVD_PATHS = ("/process.Process/", "/filesystem.Filesystem/", "/files", "/health", "/envs")
 
 
@@ -56,34 +64,56 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        if scope["type"] != "http":
-            return
         try:
-            answer, done = await self._answer(Request(scope, receive))
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await self._websocket(scope, receive, send)
         except Refusal as refusal:
-            answer = json_answer(refusal.body(), refusal.status, refusal.headers)
-            await answer(scope, receive, send)
-            return
-        with done:
-            await answer(scope, receive, send)
+            if scope["type"] == "websocket":
+                await refuse(refusal, scope, receive, send)
+            else:
+                answer = json_answer(refusal.body(), refusal.status, refusal.headers)
+                await answer(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while (message := await receive())["type"] != "lifespan.shutdown":
             if message["type"] == "lifespan.startup":
+                await self.fleet.start()
                 await send({"type": "lifespan.startup.complete"})
                 self._ready()
         await self.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _answer(self, request: Request) -> tuple[ASGIApp, contextlib.ExitStack]:
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
         place = self._place(request)
         if place is None:
-            return await self._control.answer(request), contextlib.ExitStack()
+            answer = await self._control.answer(request)
+            await answer(scope, receive, send)
+            return
+        record = self._record(place)
+        with self.fleet.meter.stream(self._tenant(record)):
+            answer = await self._data_plane(request, record, place.port)
+            await answer(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = destination(scope["headers"], b"e2b-sandbox-id", b"e2b-sandbox-port")
+        if place is None:
+            raise Refusal(404, "the control plane has no WebSockets")
+        record = self._record(place)
+        with self.fleet.meter.stream(self._tenant(record)):
+            stream = await self._port(scope, record, place.port)
+            await relayed(stream, scope, receive, send)
+
+    def _record(self, place: Destination) -> SandboxRecord:
         record = self.fleet.state.sandboxes.get(place.sandbox)
         if record is None:
             raise _gone(place.sandbox)
-        with contextlib.ExitStack() as stack:
-            return await self._data_plane(request, record, place.port), stack.pop_all()
+        return record
+
+    def _tenant(self, record: SandboxRecord) -> Tenant:
+        return self._settings.keys.named(record.tenant)
 
     # -- whose it is --------------------------------------------------------------------------
 
@@ -107,27 +137,47 @@ class Gateway:
     # -- who serves it ------------------------------------------------------------------------
 
     async def _data_plane(self, request: Request, record: SandboxRecord, port: int) -> ASGIApp:
+        if port not in (ENVD_PORT, CODE_PORT):
+            return partial(proxied, await self._port(request.scope, record, port))
+        check = check_envd if port == ENVD_PORT else check_code
+        check(request, record)
+        async with self._minded(record):
+            live = await self._awake(record)
+            if port == ENVD_PORT:
+                return await Envd(self.fleet, live, self._settings).answer(request)
+            return await CodeInterpreter(live.sandbox).answer(request)
+
+    async def _port(self, scope: Scope, record: SandboxRecord, port: int) -> PortStream:
+        check_traffic(scope, record)
+        if port in (ENVD_PORT, CODE_PORT):
+            raise Refusal(404, "this port has no WebSockets")
+        async with self._minded(record):
+            live = await self._awake(record)
+            provider = self.fleet.provider
+            if not provider.capabilities.ports:
+                raise Refusal(501, "the provider cannot reach ports")
+            return await dial(provider, live.sandbox.id, record.id, port)
+
+    @contextlib.asynccontextmanager
+    async def _minded(self, record: SandboxRecord) -> AsyncIterator[None]:
         try:
-            live = await self.fleet.open(record)
-            try:
-                return await self._served(request, live, port)
-            except SandboxPausedError:
-                if not record.auto_resume:
-                    raise _gone(record.id) from None
-                await self._control.wake(live, max(record.timeout, 300.0))
-                return await self._served(request, live, port)
+            yield
         except SandboxNotFoundError:
             await self.fleet.forget(record)
+            raise _gone(record.id) from None
+        except SandboxPausedError:
             raise _gone(record.id) from None
         except SandboxError as error:
             raise refusal_of(error) from None
 
-    async def _served(self, request: Request, live: Live[Guest], port: int) -> ASGIApp:
-        if port == ENVD_PORT:
-            return await Envd(self.fleet, live, self._settings).answer(request)
-        if port == CODE_PORT:
-            return await CodeInterpreter(live.sandbox).answer(request)
-        raise Refusal(501, "ports are not served yet")
+    async def _awake(self, record: SandboxRecord) -> Live[Guest]:
+        """The sandbox; one that wakes by itself is looked at first, and woken."""
+        if not record.auto_resume:
+            return await self.fleet.open(record)
+        live = await self.fleet.fresh(record)
+        if live.info.state == "paused":
+            await self._control.wake(live, max(record.timeout, LEAST_WAKING))
+        return live
 
 
 def _gone(identifier: str) -> Refusal:

@@ -7,6 +7,7 @@ import secrets
 import string
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,8 +18,6 @@ from starlette.types import ASGIApp
 
 from ...config import load_config
 from ...errors import SandboxError, SandboxNotFoundError
-from ...plugins import provider_info
-from ...resolve import target
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
 from ..http import json_answer, json_of
@@ -34,6 +33,7 @@ from .listing import page_after, page_of
 __all__ = ["ControlPlane"]
 
 LETTERS = string.ascii_lowercase + string.digits
+MOST_FORKS = 20
 Handler = Callable[[], Awaitable[Response]]
 
 
@@ -90,8 +90,10 @@ class ControlPlane:
                     ("POST", "pause"): self._pause,
                     ("GET", "metrics"): self._metrics,
                     ("POST", "snapshots"): self._snapshot,
-                    ("POST", "fork"): self._fork,
                 }
+                if verb == ("POST", "fork"):
+                    handler = partial(self._fork, tenant=tenant)
+                    return partial(self._about, handler, request, tenant, identifier)
                 if verb in handlers:
                     return partial(self._about, handlers[verb], request, tenant, identifier)
             case "GET", ["snapshots"]:
@@ -111,9 +113,8 @@ class ControlPlane:
         return json_answer(shapes.made(live.record, self._settings.domain), 201)
 
     async def _made(self, wanted: Wanted, tenant: Tenant) -> Live[Guest]:
-        origin, capabilities = await asyncio.to_thread(self._origin, wanted.template, tenant)
-        check_pause(wanted, capabilities)
-        network = wanted.network
+        check_pause(wanted, self._fleet.provider.capabilities)
+        origin = await asyncio.to_thread(self._origin, wanted.template, tenant)
         identifier = new_id()
         sandbox = await AsyncSandbox.create(
             self._fleet.profile,
@@ -127,7 +128,7 @@ class ControlPlane:
                 **wanted.env,
             },
             metadata=wanted.metadata,
-            network=network,
+            network=wanted.network,
         )
         record = SandboxRecord(
             id=identifier,
@@ -141,18 +142,17 @@ class ControlPlane:
             timeout=wanted.timeout,
             auto_pause=wanted.auto_pause,
             auto_resume=wanted.auto_resume,
-            options={"network": wanted.asked, "internet": network not in (None, "none")},
+            options={"network": wanted.asked, "internet": wanted.network not in (None, "none")},
         )
         return await self._fleet.add(record, sandbox)
 
-    def _origin(self, template: str, tenant: Tenant) -> tuple[dict[str, Any], Any]:
-        """What `create` is to start from, and what the provider can do."""
-        capabilities = provider_info(target(self._fleet.profile).provider).capabilities
+    def _origin(self, template: str, tenant: Tenant) -> dict[str, Any]:
+        """What `create` is to start from."""
         for record in self._fleet.state.snapshots.values():
             if record.tenant == tenant.name and template in (record.id, *record.names):
-                return {"snapshot": record.address}, capabilities
+                return {"snapshot": record.address}
         logical = template_of(template, load_config())
-        return ({} if logical is None else {"template": logical}), capabilities
+        return {} if logical is None else {"template": logical}
 
     # -- finding ------------------------------------------------------------------------------
 
@@ -310,5 +310,26 @@ class ControlPlane:
                 return Response(status_code=204)
         raise Refusal(404, f"template '{identifier[:64]}' not found")
 
-    async def _fork(self, record: SandboxRecord, request: Request) -> Response:
-        raise Refusal(501, "fork is not served by this gateway")
+    async def _fork(self, record: SandboxRecord, request: Request, tenant: Tenant) -> Response:
+        body = await json_of(request)
+        count = body.get("count", 1)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= MOST_FORKS:
+            raise Refusal(400, f"count is not a number from 1 to {MOST_FORKS}")
+        seconds = timeout_of(body, self._settings.max_lifetime, record.timeout)
+        live = await self._fleet.open(record)
+        async with self._fleet.room(tenant, count):
+            made = await live.sandbox.fork(count, lifetime=seconds)
+            told = [await self._fleet.add(self._copy(record, one, seconds), one) for one in made]
+        domain = self._settings.domain
+        return json_answer([{"sandbox": shapes.made(one.record, domain)} for one in told], 201)
+
+    def _copy(self, record: SandboxRecord, sandbox: AsyncSandbox, seconds: float) -> SandboxRecord:
+        return replace(
+            record,
+            id=new_id(),
+            address=sandbox.address,
+            token=secrets.token_urlsafe(32),
+            traffic_token=None if record.traffic_token is None else secrets.token_urlsafe(24),
+            started_at=time.time(),
+            timeout=seconds,
+        )

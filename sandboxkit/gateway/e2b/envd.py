@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -38,7 +37,6 @@ from .filesystem import FilesystemService
 from .guest import Guest
 from .process import ProcessService
 from .shapes import metrics
-from .signature import check_signature
 from .transfers import Transfers
 
 __all__ = ["ENVD_PORT", "Envd"]
@@ -68,10 +66,8 @@ class Envd:
         if path == "/health" and request.method in ("GET", "HEAD"):
             return await self._health()
         if path == "/files" and request.method in ("GET", "HEAD", "POST"):
-            self._check_files(request)
             transfers = Transfers(self._live.sandbox, self._live.info, self._settings.max_upload)
             return await transfers.answer(request)
-        self._check_token(request)
         match request.method, path.strip("/").split("/"):
             case "POST", ["process.Process" | "filesystem.Filesystem" as service, method]:
                 return await self._called(request, service, method)
@@ -80,25 +76,6 @@ class Envd:
             case "GET", ["envs"]:
                 return json_answer({"E2B_SANDBOX": "true", "E2B_SANDBOX_ID": self._live.record.id})
         raise Refusal(404, "envd has no such route")
-
-    # -- who may ------------------------------------------------------------------------------
-
-    def _has_token(self, request: Request) -> bool:
-        given = request.headers.get("x-access-token", "").encode("utf-8", "replace")
-        return hmac.compare_digest(given, self._live.record.token.encode())
-
-    def _check_token(self, request: Request) -> None:
-        if not self._has_token(request):
-            raise Refusal(
-                401,
-                "unauthorized access, please provide a valid access token or method signing if"
-                " supported",
-            )
-
-    def _check_files(self, request: Request) -> None:
-        if not self._has_token(request):
-            operation = "write" if request.method == "POST" else "read"
-            check_signature(dict(request.query_params), operation, self._live.record.token)
 
     # -- how it is ----------------------------------------------------------------------------
 
