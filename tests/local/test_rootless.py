@@ -134,7 +134,11 @@ CONTRACT = ["tests/conformance/test_ours.py", *(f"--only={topic}" for topic in T
 @pytest.mark.root
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("what", [["tests/local"], CONTRACT], ids=["local", "contract"])
+@pytest.mark.parametrize(
+    "what",
+    [["tests/local"], ["tests/attacks"], CONTRACT],
+    ids=["local", "attacks", "contract"],
+)
 def test_as_an_ordinary_user(user: pwd.struct_passwd, tree: Path, what: list[str]) -> None:
     kind = next(kind for kind, name in USERS.items() if name == user.pw_name)
     scratch = f"/tmp/{user.pw_name}-{os.getpid()}"

@@ -137,6 +137,7 @@ def _devices(disk: int, ids: SandboxIds) -> None:
         MS_NOSUID | MS_NOEXEC,
         f"newinstance,ptmxmode=0666,mode=0620{group}",
     )
+    mount("mqueue", _ROOT + "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     size = min(disk // 2, _SHARED_MEMORY)
     options = f"size={size},nr_inodes=16384,mode=1777,uid={ids.root},gid={ids.root}"
     mount("tmpfs", _ROOT + "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)

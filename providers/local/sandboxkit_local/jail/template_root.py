@@ -98,7 +98,7 @@ def _devices(devices: dict[str, int]) -> None:
         os.close(fd)
     for name, target in _DEVICE_LINKS.items():
         os.symlink(target, f"{directory}/{name}")
-    for name in ("pts", "shm"):
+    for name in ("mqueue", "pts", "shm"):
         os.mkdir(f"{directory}/{name}", 0o755)
     set_mount_attributes(
         directory, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, recursive=False

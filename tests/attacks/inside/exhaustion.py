@@ -1,0 +1,123 @@
+# Taking more than a sandbox was given.
+
+import mmap
+import os
+import resource
+import signal
+import threading
+import time
+
+from prelude import libc
+
+FORKS = 150
+MIB = 1 << 20
+
+
+def fork_bomb():
+    made = []
+    try:
+        for _ in range(FORKS):
+            pid = os.fork()
+            if pid == 0:
+                libc.prctl(1, signal.SIGKILL)
+                signal.pause()
+            made.append(pid)
+    finally:
+        for pid in made:
+            os.kill(pid, signal.SIGKILL)
+        for pid in made:
+            os.waitpid(pid, 0)
+    return True
+
+
+def thread_bomb():
+    end = threading.Event()
+    try:
+        for _ in range(FORKS):
+            threading.Thread(target=end.wait, daemon=True).start()
+    finally:
+        end.set()
+    return True
+
+
+def memory_bomb():
+    block = mmap.mmap(-1, 128 * MIB)
+    for position in range(0, len(block), 4096):
+        block[position] = 1
+    return True
+
+
+def memory_bomb_by_file():
+    fd = os.memfd_create("bomb")
+    for _ in range(128):
+        os.write(fd, b"x" * MIB)
+    return True
+
+
+def memory_bomb_by_children():
+    children = []
+    for _ in range(4):
+        pid = os.fork()
+        if pid == 0:
+            block = mmap.mmap(-1, 32 * MIB)
+            for position in range(0, len(block), 4096):
+                block[position] = 1
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os._exit(0)
+        children.append(pid)
+    stopped = [os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]) for pid in children]
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    return all(stopped)
+
+
+def _fill(path, mib):
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(mib):
+            if file.write(b"x" * MIB) < MIB:
+                return False
+    return True
+
+
+def full_disk():
+    return _fill("/tmp/full", 24)
+
+
+def full_disk_by_allocation():
+    fd = os.open("/tmp/allocated", os.O_CREAT | os.O_WRONLY)
+    os.posix_fallocate(fd, 0, 24 * MIB)
+    return True
+
+
+def full_shared_memory():
+    return _fill("/dev/shm/full", 12)
+
+
+def inodes():
+    os.mkdir("/tmp/many")
+    top = os.open("/tmp/many", os.O_RDONLY)
+    first = os.open("first", os.O_CREAT | os.O_WRONLY, dir_fd=top)
+    os.close(first)
+    for number in range(17_000):
+        os.mknod(f"{number}", dir_fd=top)
+    return True
+
+
+def descriptors():
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for _ in range(65_600):
+        os.dup(0)
+    return True
+
+
+def cores():
+    resource.setrlimit(resource.RLIMIT_CORE, (1, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    return True
+
+
+def processor():
+    end, began = time.monotonic() + 1.0, time.process_time()
+    while time.monotonic() < end:
+        pass
+    return time.process_time() - began > 0.3
