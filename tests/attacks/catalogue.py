@@ -193,6 +193,7 @@ ATTACKS: list[Attack] = [
         "a neighbour",
         ("processes",),
         "signal_neighbours_processes",
+        user="user",
         kinds=("subordinate", "single"),
     ),
     *_view(
