@@ -37,6 +37,7 @@ CODE_PORT = 49999
 LEAST_WAKING = 300.0
 """Seconds that a sandbox lives at least that was woken by a request."""
 _ENVD_PATHS = ("/process.Process/", "/filesystem.Filesystem/", "/files", "/health", "/envs")
+_CONTROL_PATHS = ("/sandboxes/", "/v2/sandboxes/")
 
 
 class Gateway:
@@ -121,7 +122,7 @@ class Gateway:
         headers = request.scope["headers"]
         place = destination(headers, b"e2b-sandbox-id", b"e2b-sandbox-port")
         if place is not None:
-            return place
+            return None if _is_for_control(request, place) else place
         if not request.url.path.startswith(_ENVD_PATHS):
             return None
         # SDKs before 2.26 name a sandbox by its token alone, and signed URLs by their signature.
@@ -178,6 +179,15 @@ class Gateway:
         if live.info.state == "paused":
             await self._control.wake(live, max(record.timeout, LEAST_WAKING))
         return live
+
+
+def _is_for_control(request: Request, place: Destination) -> bool:
+    """Whether it names a sandbox though it is for the control plane: SDK 2.26 connects so."""
+    return (
+        place.port == ENVD_PORT
+        and "x-api-key" in request.headers
+        and request.url.path.startswith(_CONTROL_PATHS)
+    )
 
 
 def _gone(identifier: str) -> Refusal:

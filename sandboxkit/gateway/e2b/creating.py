@@ -75,6 +75,9 @@ def wanted_of(body: Mapping[str, Any], version: int, longest: float) -> Wanted:
     if auto_pause and body.get("autoPauseMemory") is False:
         raise Refusal(501, "pausing without memory is not served by this gateway")
     asked = _table(body, "network")
+    internet = body.get("allow_internet_access")
+    if version == 1 and internet is True:
+        internet = None  # the SDKs of that time say so where their user said nothing
     return Wanted(
         template=template,
         timeout=timeout_of(body, longest, WITHOUT_TIMEOUT[version]),
@@ -82,7 +85,7 @@ def wanted_of(body: Mapping[str, Any], version: int, longest: float) -> Wanted:
         auto_resume=auto_resume,
         metadata=_pairs(body, "metadata"),
         env=_pairs(body, "envVars"),
-        network=network_of(asked, body.get("allow_internet_access")),
+        network=network_of(asked, internet),
         public=asked.get("allowPublicTraffic") is not False,
         asked=asked,
     )

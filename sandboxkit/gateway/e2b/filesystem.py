@@ -32,6 +32,8 @@ __all__ = ["FilesystemService", "Watchers", "path_in"]
 KEEPALIVE = 90.0
 MAX_QUEUE = 10_000
 """Events that a watcher keeps for a client that does not ask for them; then the oldest go."""
+HALF_WRITTEN = ".sandboxkit-"
+"""What the names of files begin with that are being written."""
 MAX_WATCHERS = 100
 """Watchers of one sandbox that are asked by polling."""
 
@@ -264,6 +266,11 @@ def _told(event: FileEvent) -> list[tuple[str, str]]:
     """An event in the wire's words, which has a renaming as two and no word for lost events."""
     if event.kind not in _KINDS:
         return []
+    if posixpath.basename(event.path).startswith(HALF_WRITTEN):
+        # A file is written beside its place and renamed to it, which no client of E2B expects.
+        if event.kind != "renamed" or event.target is None:
+            return []
+        return [("EVENT_TYPE_CREATE", event.target), ("EVENT_TYPE_WRITE", event.target)]
     told = [(_KINDS[event.kind], event.path)]
     if event.kind == "renamed" and event.target is not None:
         told.append(("EVENT_TYPE_CREATE", event.target))
