@@ -41,6 +41,7 @@ FOR_PROVIDERS = {
     "models",
     "plugins",
     "provider",
+    "results",
     "units",
 }
 

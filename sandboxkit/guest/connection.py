@@ -85,6 +85,10 @@ class GuestConnection(asyncio.Protocol):
         """Whether the guest stands still, as far as is known."""
         return self._paused_at is not None
 
+    def has_streams(self) -> bool:
+        """Whether any operation is in progress."""
+        return bool(self._streams)
+
     def stand_still(self) -> None:
         """The sandbox is paused, or about to be. Idempotent."""
         if self._paused_at is None and self._failure is None:

@@ -32,6 +32,8 @@ class AgentConfig(NamedTuple):
             act as any user; else everything runs as the agent's own user.
         upper_fd: a descriptor of the directory a snapshot saves, or -1.
         python: an interpreter inside the sandbox.
+        fork_python: code in Python runs in forks of the agent, where `python` is the agent's own;
+            else always in a new interpreter, which sees the packages of whoever runs it.
     """
 
     token: str = ""
@@ -49,6 +51,7 @@ class AgentConfig(NamedTuple):
     can_switch_user: bool = False
     upper_fd: int = -1
     python: str = sys.executable
+    fork_python: bool = True
 
     @classmethod
     def of_this_process(cls) -> AgentConfig:

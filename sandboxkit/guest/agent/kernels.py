@@ -71,9 +71,9 @@ def find(server: Server, language: str) -> Kernel:
 
 def _python(server: Server) -> Kernel:
     other = server.config.python
-    if other in ("", sys.executable):
+    if other in ("", sys.executable) and server.config.fork_python:
         return Kernel(entry=python.run)
-    return Kernel(argv=(other, _driver("python.py"), str(FD)))
+    return Kernel(argv=(other or sys.executable, _driver("python.py"), str(FD)))
 
 
 def _bash(server: Server) -> Kernel:

@@ -8,6 +8,7 @@ import socket
 from typing import List, NoReturn
 
 from .config import AgentConfig
+from .orders import obey
 from .serve import serve
 
 
@@ -24,7 +25,13 @@ def main(argv: List[str]) -> NoReturn:
     parser.add_argument("--lifetime", metavar="SECONDS", type=float)
     parser.add_argument("--workdir", metavar="PATH")
     parser.add_argument("--switch-users", action="store_true", help="act as any user; needs root")
+    parser.add_argument(
+        "--orders", action="store_true",
+        help="read what the sandbox is to be on standard input, and tell when it is; see orders.py",
+    )  # fmt: skip
     options = parser.parse_args(argv)
+    if options.orders and options.listen:
+        obey(options.listen)
     if not options.listen and not options.connection_fd and options.control_fd is None:
         parser.error("one of --listen, --connection-fd and --control-fd is needed")
     config = AgentConfig.of_this_process()

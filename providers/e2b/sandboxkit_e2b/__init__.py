@@ -1,0 +1,63 @@
+"""The e2b provider: sandboxes of E2B's, by its official SDK, or of what speaks its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from sandboxkit.capabilities import Capabilities
+from sandboxkit.plugins import Check, ProviderInfo, hookimpl
+
+if TYPE_CHECKING:
+    from sandboxkit.provider import Provider
+
+__all__ = ["CAPABILITIES", "sandboxkit_providers"]
+
+CAPABILITIES = Capabilities(
+    isolation="microvm",
+    commands=True,
+    attach=True,
+    terminals=True,
+    users=True,
+    code=True,
+    file_ops=True,
+    trees=True,
+    watch=True,
+    ports=True,
+    port_urls=True,
+    metrics=True,
+    lifetime_update=True,
+    pause=True,
+    pause_keeps="memory",
+    pause_on_timeout=True,
+    snapshots=True,
+    network_none=True,
+    network_full=True,
+    network_rules=True,
+    languages=frozenset({"python", "bash", "javascript", "typescript", "r", "java"}),
+)
+"""What it does with E2B itself; a profile may narrow it."""
+
+
+def _load() -> type[Provider]:
+    from .provider import E2BProvider
+
+    return E2BProvider
+
+
+def _doctor() -> Sequence[Check]:
+    from .doctor import checks
+
+    return checks()
+
+
+@hookimpl
+def sandboxkit_providers() -> Iterable[ProviderInfo]:
+    """This provider."""
+    yield ProviderInfo(
+        name="e2b",
+        summary="sandboxes of E2B, or of a server that speaks its protocol",
+        capabilities=CAPABILITIES,
+        load=_load,
+        doctor=_doctor,
+    )

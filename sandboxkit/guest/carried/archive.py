@@ -1,0 +1,44 @@
+"""What is sent to a sandbox to make a guest of: the agent's own files, and the loader."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import shlex
+import tarfile
+from pathlib import Path
+
+from .. import agent
+
+__all__ = ["command", "packed"]
+
+_LOADER = Path(__file__).with_name("loader.py")
+
+
+def command() -> str:
+    """The command that finds or starts the guest; a shell's text."""
+    return "exec python3 -I -S -B -W ignore -c " + shlex.quote(_program())
+
+
+@functools.cache
+def _program() -> str:
+    # It travels with each connection, and nobody reads its comments there.
+    text = _LOADER.read_text("utf-8")
+    return text[text.index('"""\n') + 4 :].lstrip("\n")
+
+
+@functools.cache
+def packed() -> bytes:
+    """The agent's files, as a gzipped tar file of the directory ``agent``."""
+    assert agent.__file__ is not None
+    top = Path(agent.__file__).parent
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for path in sorted(top.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = path.read_bytes()
+                entry = tarfile.TarInfo(f"agent/{path.relative_to(top).as_posix()}")
+                entry.size, entry.mode = len(content), 0o644
+                archive.addfile(entry, io.BytesIO(content))
+    return gzip.compress(plain.getvalue(), mtime=0)

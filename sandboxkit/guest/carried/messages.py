@@ -1,0 +1,53 @@
+"""What `loader` is sent, and what it says."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import AsyncIterator
+
+from ...errors import ProtocolError
+
+__all__ = ["ARCHIVE", "DATA", "FAILED", "NEED", "READY", "REFUSED", "lines", "message", "unpacked"]
+
+ARCHIVE, DATA = 1, 2
+NEED, READY = b"sandboxkit need", b"sandboxkit ready"
+REFUSED, FAILED = b"sandboxkit refused ", b"sandboxkit failed "
+
+MAX_LINE = 1 << 18
+"""Bytes; the loader's longest line is a quarter of it."""
+
+_HEADER = struct.Struct("!BIH")
+
+
+def message(kind: int, content: bytes, patience: float) -> bytes:
+    """A message for the loader, which waits `patience` seconds for the next one, then ends."""
+    return _HEADER.pack(kind, len(content), round(patience * 10)) + content
+
+
+async def lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The loader's lines, without their ends; an unfinished last one is dropped.
+
+    Raises:
+        ProtocolError: one is longer than any can be.
+    """
+    rest = b""
+    async for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield line
+        if len(rest) > MAX_LINE:
+            raise ProtocolError("the loader sent a line that is too long")
+
+
+def unpacked(line: bytes) -> bytes:
+    """What the guest sent, from a line of the loader's.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        return base64.b64decode(line, validate=True)
+    except binascii.Error as error:
+        raise ProtocolError("the loader sent what is no Base64") from error
