@@ -137,3 +137,22 @@ def test_what_the_image_says_holds(session: str) -> None:
             assert sandbox.run("id -un").stdout == "root\n"
     finally:
         subprocess.run(["docker", "rmi", "--force", tag], check=True, capture_output=True)
+
+
+def test_the_guests_modules_come_from_its_bundle_and_hide_no_others(session: str) -> None:
+    with Sandbox.create("docker", image="sandboxkit-test:musl", session=session) as sandbox:
+
+        def value(code: str) -> str | None:
+            execution = sandbox.run_code(code)
+            assert execution.error is None, execution.error
+            return execution.text
+
+        assert value("import json, socket; type(json.__spec__.loader).__name__") == "'Bundle'"
+        assert value("import json.tool; json.tool.__file__[:11]") == "'/dev/.sandb'"
+        assert value("import inspect; inspect.getsource(socket.socket)[:6]") == "'class '"
+        sandbox.files.write("sandboxkit_docker.py", "whose = 'mine'")
+        sandbox.files.write("sandboxkit/__init__.py", "whose = 'mine'")
+        found = value(
+            "import sandboxkit, sandboxkit_docker\nsandboxkit.whose, sandboxkit_docker.whose"
+        )
+        assert found == "('mine', 'mine')"

@@ -60,6 +60,7 @@ def _current_context() -> str:
 
 
 _inherited: list[Docker] = []
+_versions: dict[str, str] = {}  # of the interface, by endpoint: each is asked for it once
 
 
 class _Docker(Docker):
@@ -110,11 +111,12 @@ class Engine:
         # Without a pool nothing is left open in a process that ends without closing; and on this
         # machine a connection costs nothing.
         path = (self._address or "").removeprefix("unix://")
+        version = _versions.get(self.endpoint, "auto")
         try:
             if self.is_local:
                 connector = aiohttp.UnixConnector(path, force_close=True)
-                return _Docker(url="http://localhost", connector=connector)
-            return _Docker(url=self._address, context=self._context)
+                return _Docker(url="http://localhost", connector=connector, api_version=version)
+            return _Docker(url=self._address, context=self._context, api_version=version)
         except ImportError as error:
             raise ProviderUnavailableError(
                 f"{self.endpoint} needs {error.name}", hint="pip install 'aiodocker[ssh]'"
@@ -128,6 +130,7 @@ class Engine:
         """Hang up. Idempotent."""
         sdk, self._sdk = self._sdk, None
         if sdk is not None and self._pid == os.getpid():
+            _versions[self.endpoint] = sdk.api_version
             await sdk.close()
             await sdk.connector.close()
 

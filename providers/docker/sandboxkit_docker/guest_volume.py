@@ -37,6 +37,9 @@ _STALE = timedelta(hours=1)  # nobody takes so long to fill one
 
 _log = logging.getLogger(__name__)
 
+# What was found, by engine and well-known name. It may be gone since: see `GuestVolume.forget`.
+_found: dict[tuple[str, str], str] = {}
+
 
 class GuestVolume:
     """Finds the volume, or makes it.
@@ -53,7 +56,6 @@ class GuestVolume:
         self._engine = engine
         self._guest_image = guest_image
         self._have_image = have_image
-        self._name = ""
         self._making: asyncio.Task[str] | None = None
 
     async def name(self) -> str:
@@ -62,18 +64,20 @@ class GuestVolume:
         Raises:
             ProviderUnavailableError: there is no interpreter that would run there.
         """
-        if not self._name:
+        found = _found.get(self._key)
+        if found is None:
             if self._making is None or self._making.done():
                 self._making = asyncio.get_running_loop().create_task(self._find_or_make())
-            self._name = await asyncio.shield(self._making)
-        return self._name
+            found = _found[self._key] = await asyncio.shield(self._making)
+        return found
 
     async def forget(self) -> None:
         """It has turned out not to be there after all: unpublish it, so that it is made again."""
         # The engine has made an empty one of that name for the container that was to have it.
-        names = [name for name in (_published_name(), self._name) if name]
-        self._name, self._making = "", None
-        for name in names:
+        self._making = None
+        for name in (_published_name(), _found.pop(self._key, "")):
+            if not name:
+                continue
             with contextlib.suppress(Absent, Conflict):
                 await self._engine.call("create", self._volume(name).delete())
 
@@ -83,6 +87,10 @@ class GuestVolume:
         if making is not None and not making.done():
             making.cancel()
             await asyncio.wait([making])
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self._engine.endpoint, _published_name()
 
     async def _find_or_make(self) -> str:
         found = await self._published()

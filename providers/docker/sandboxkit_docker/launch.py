@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from aiodocker.stream import Stream
@@ -12,6 +13,7 @@ from aiodocker.stream import Stream
 from sandboxkit.errors import InvalidRequestError, ProviderUnavailableError, SandboxError
 
 from .engine import Engine
+from .stream_transport import GONE
 
 __all__ = ["GuestMissingError", "Orders", "launch"]
 
@@ -41,7 +43,7 @@ async def launch(engine: Engine, container_id: str, orders: Orders) -> None:
     """
     with engine.translated("create"):
         async with engine.attach(container_id) as stream:
-            await asyncio.gather(_start(engine, container_id), _tell(stream, orders))
+            await _both(_start(engine, container_id), _tell(stream, orders))
             answer, errors = await _answer(stream)
     if answer.get("event") == "ready":
         return
@@ -61,7 +63,16 @@ async def _start(engine: Engine, container_id: str) -> None:
 
 
 async def _tell(stream: Stream, orders: Orders) -> None:
-    await stream.write_in(json.dumps(await orders()).encode() + b"\n")
+    line = json.dumps(await orders()).encode() + b"\n"
+    with contextlib.suppress(*GONE):  # it never began, or says what is wrong as its answer
+        await stream.write_in(line)
+
+
+async def _both(*work: Coroutine[None, None, None]) -> None:
+    """Do all of it at the same time; of several that fail the first one tells why."""
+    for failure in await asyncio.gather(*work, return_exceptions=True):
+        if failure is not None:
+            raise failure
 
 
 async def _answer(stream: Stream) -> tuple[dict[str, Any], str]:

@@ -11,12 +11,12 @@ from collections import deque
 import aiohttp
 from aiodocker.stream import Stream
 
-__all__ = ["StreamTransport"]
+__all__ = ["GONE", "StreamTransport"]
 
 _STDOUT = 1
 _HIGH = 1 << 16
-# Some of these are how the SDK meets a stream whose other side is gone.
-_GONE = (OSError, RuntimeError, AttributeError, AssertionError, aiohttp.ClientError)
+GONE = (OSError, RuntimeError, AttributeError, AssertionError, aiohttp.ClientError)
+"""What a stream raises whose other side is gone; some of it is how the SDK meets that."""
 
 
 class StreamTransport(asyncio.Transport):
@@ -115,7 +115,7 @@ class StreamTransport(asyncio.Transport):
                     break
                 self._more.clear()
                 await self._more.wait()
-        except _GONE as error:
+        except GONE as error:
             self._lose(ConnectionError(f"the attached stream broke: {error}"))
             return
         self._lose(None)
