@@ -128,9 +128,10 @@ async def create(
     try:
         provider = lease.provider
         emulated: frozenset[str] = getattr(provider, "emulated", frozenset())
-        make_plan(spec, chosen.provider, provider.capabilities, emulated).check(
-            best_effort=spec.best_effort
-        )
+        served = make_plan(spec, chosen.provider, provider.capabilities, emulated)
+        if served.unsupported:
+            served = make_plan(spec, chosen.provider, await provider.survey(), emulated)
+        served.check(best_effort=spec.best_effort)
         snapshot_id = await _snapshot_id(provider, spec.snapshot)
         info = await provider.create(create_request(chosen, spec, snapshot_id))
         await _prepare(provider, info, spec)

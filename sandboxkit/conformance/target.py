@@ -23,7 +23,7 @@ class Subject:
         provider: its name.
         distribution: that it comes from, or ``""``.
         version: of that.
-        capabilities: what it declares here, its emulations included.
+        capabilities: what it finds that it can do here, its emulations included.
         emulated: which of them the core adds.
     """
 
@@ -70,7 +70,7 @@ def examine(profile: str) -> Subject:
 
     async def opened() -> tuple[Capabilities, frozenset[str]]:
         async with acquire(resolved(profile)) as provider:
-            return provider.capabilities, getattr(provider, "emulated", frozenset())
+            return await provider.survey(), getattr(provider, "emulated", frozenset())
 
     name = resolved(profile).provider
     capabilities, emulated = asyncio.run(opened())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
 
+from ..capabilities import Capabilities
 from ..models import ContextInfo, FileInfo, ProcessInfo, SandboxInfo, SandboxMetrics, SnapshotInfo
 from ..provider import (
     AttachRequest,
@@ -69,6 +72,12 @@ class Layer(Provider, abstract=True):
     def __init_subclass__(cls, abstract: bool = True) -> None:
         # What a layer can do is what the provider below declares; there is nothing to compare.
         super().__init_subclass__(abstract=True)
+
+    async def survey(self) -> Capabilities:
+        """What the provider finds, with what this layer adds."""
+        found = (await self.inner.survey()).flags()
+        more: dict[str, Any] = {name: True for name, can in found.items() if can}
+        return replace(self.capabilities, **more)
 
     async def create(self, request: CreateRequest) -> SandboxInfo:
         """Pass on."""

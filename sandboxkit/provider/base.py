@@ -94,6 +94,13 @@ class Provider(ABC):
     def __init__(self, settings: ProviderSettings) -> None:
         self.settings = settings
 
+    async def survey(self) -> Capabilities:
+        """What it can do where it is connected to, which may be more than it declares.
+
+        Asked when something is wanted that it does not declare, before anything is made.
+        """
+        return self.capabilities
+
     @abstractmethod
     async def create(self, request: CreateRequest) -> SandboxInfo:
         """Make a sandbox; return when commands can run in it.

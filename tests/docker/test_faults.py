@@ -25,13 +25,7 @@ from sandboxkit import (
     reap,
 )
 from tests import engine
-
-
-def eventually(true: Callable[[], object], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
+from tests.docker.own_engine import OwnEngine, eventually, file_system
 
 
 def pending(sandbox: Sandbox, act: Callable[[], object]) -> ExecLostError:
@@ -194,40 +188,15 @@ def test_clients_killed_while_they_create(session: str) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that is soon full."""
-    if os.getuid() != 0:
-        pytest.skip("only root can mount")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "none", str(tmp_path)], check=True)
-    yield tmp_path
-    subprocess.run(["umount", "-R", str(tmp_path)], check=True)
+    with file_system(tmp_path):
+        yield tmp_path
 
 
 @pytest.fixture
-def own_engine(small_disk: Path) -> Iterator[Callable[[str], None]]:
+def own_engine(small_disk: Path) -> Iterator[OwnEngine]:
     """An engine for this test alone, on the small disk, that can be stopped and started."""
-    running: list[subprocess.Popen[bytes]] = []
-    command = [
-        # In a network of its own, or it would take the other engine's bridge away.
-        "unshare", "--net", "dockerd",
-        "--data-root", f"{small_disk}/data", "--exec-root", f"{small_disk}/exec",
-        "--pidfile", f"{small_disk}/pid", "--host", f"unix://{small_disk}/engine.sock",
-        "--bridge", "none", "--iptables=false", "--storage-driver", "vfs",
-    ]  # fmt: skip
-
-    def do(what: str) -> None:
-        if what == "start":
-            with open(small_disk / "log", "ab") as log:
-                running.append(subprocess.Popen(command, stdout=log, stderr=log))
-            asking = ["docker", "--host", f"unix://{small_disk}/engine.sock", "info"]
-            eventually(lambda: subprocess.run(asking, capture_output=True).returncode == 0, 60)
-        else:
-            process = running.pop()
-            process.send_signal(signal.SIGTERM if what == "stop" else signal.SIGKILL)
-            process.wait(60)
-
-    do("start")
-    yield do
-    if running:
-        do("stop")
+    with OwnEngine(small_disk) as engine:
+        yield engine
 
 
 def fill(filler: BinaryIO) -> None:
@@ -242,18 +211,15 @@ def fill(filler: BinaryIO) -> None:
 @pytest.mark.root
 @pytest.mark.slow
 def test_an_engine_restarted_in_mid_run_and_its_disk_full(
-    own_engine: Callable[[str], None], small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    own_engine: OwnEngine, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = f"unix://{small_disk}/engine.sock"
-    saving = ["docker", "save", "sandboxkit-test:musl"]
-    image = subprocess.run(saving, capture_output=True, check=True).stdout
-    subprocess.run(["docker", "--host", address, "load"], input=image, check=True)
-    monkeypatch.setenv("DOCKER_HOST", address)
+    own_engine.load("sandboxkit-test:musl")
+    monkeypatch.setenv("DOCKER_HOST", own_engine.address)
     with Sandbox.create("docker", image="sandboxkit-test:musl") as sandbox:
 
         def restart() -> None:
-            own_engine("stop")
-            own_engine("start")
+            own_engine.stop()
+            own_engine.start()
 
         error = pending(sandbox, restart)
         assert error.cause in ("killed", "transport")
@@ -262,11 +228,11 @@ def test_an_engine_restarted_in_mid_run_and_its_disk_full(
     assert Sandbox.list("docker") == []
     with Sandbox.create("docker", image="sandboxkit-test:musl") as again:
         assert again.run("echo again").stdout == "again\n"
-    own_engine("stop")
+    own_engine.stop()
     with pytest.raises(ProviderUnavailableError) as caught:
         Sandbox.create("docker", image="sandboxkit-test:musl")
     assert caught.value.outcome == "not_started"
-    own_engine("start")
+    own_engine.start()
     with open(small_disk / "filler", "wb", buffering=0) as filler:
         fill(filler)
     with pytest.raises(ProviderUnavailableError, match="no space left") as caught:

@@ -78,6 +78,7 @@ def configuration(
     volume: str,
     run: str | None,
     proxy: str | None = None,
+    storage: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The body of the engine's call to create a container.
 
@@ -89,6 +90,7 @@ def configuration(
         volume: the one with the guest.
         run: a directory of the host's for the guest's socket, if the engine sees one.
         proxy: the container of its egress proxy, if it has one.
+        storage: options of the engine's storage driver.
     """
     return {
         "Image": image,
@@ -114,6 +116,7 @@ def configuration(
             "LogConfig": {"Type": "none"},
             "RestartPolicy": {"Name": "no"},
             **_limits(request),
+            **({"StorageOpt": dict(storage)} if storage else {}),
             **_runtime(request, settings),
             # Read-only, so that nothing inside can fill it; a socket there can be connected to
             # all the same.
@@ -156,6 +159,4 @@ def _limits(request: CreateRequest) -> dict[str, Any]:
         limits["NanoCpus"] = round(request.cpu * _NANO)
     if request.memory is not None:
         limits["Memory"] = limits["MemorySwap"] = request.memory
-    if request.disk is not None:
-        limits["StorageOpt"] = {"size": str(request.disk)}
     return limits

@@ -149,6 +149,11 @@ class Engine:
         with self.translated(op, sent=sent):
             return await awaitable
 
+    async def info(self) -> dict[str, Any]:
+        """What the engine says of itself."""
+        found: dict[str, Any] = await self.call("info", self.sdk.system.info(), sent=False)
+        return found
+
     # -- containers ---------------------------------------------------------------------------
 
     def container(self, container_id: str) -> DockerContainer:

@@ -35,12 +35,14 @@ class Image(NamedTuple):
         reference: how it was asked for.
         user: whom it says commands run as; empty if it does not say.
         labels: what it carries.
+        size: bytes, with all below it.
     """
 
     id: str
     reference: str
     user: str
     labels: Mapping[str, str]
+    size: int
 
 
 class Origin(NamedTuple):
@@ -95,7 +97,11 @@ class Images:
         config: dict[str, Any] = shown.get("Config") or {}
         labels: dict[str, str] = config.get("Labels") or {}
         return Image(
-            shown["Id"], reference, records.image_user(labels, config.get("User") or ""), labels
+            shown["Id"],
+            reference,
+            records.image_user(labels, config.get("User") or ""),
+            labels,
+            shown["Size"],
         )
 
     async def below(self, container_id: str, reference: str) -> Image:

@@ -42,12 +42,13 @@ _INSIDE = f"{_SITE}/sandboxkit_docker/inside"
 _BUNDLE = f"{_SITE}/bundle"
 BUNDLING = [*PYTHON, f"{_INSIDE}/bundle.py", _SITE, _BUNDLE]
 """Makes the bundle of the guest's modules, once all else is in the volume."""
-COMMAND = [*PYTHON, f"{_INSIDE}/boot.py", _BUNDLE, SOCKET]
+_BOOT = [*PYTHON, f"{_INSIDE}/boot.py", _BUNDLE]
+COMMAND = [*_BOOT, "first", SOCKET]
 """What a container runs as its first process."""
 OUTLET = f"{_ROOT}/outlet"
 """A directory that a sandbox with rules shares with its egress proxy."""
 OUTLET_SOCKET = f"{OUTLET}/proxy.sock"
-PROXY = [*PYTHON, f"{_INSIDE}/boot_proxy.py", OUTLET_SOCKET]
+PROXY = [*_BOOT, "proxy", OUTLET_SOCKET]
 """What the container of an egress proxy runs."""
 RELAY = [*PYTHON, f"{_INSIDE}/relay.py", SOCKET]
 """Joins its standard streams to the guest's socket."""

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from sandboxkit.capabilities import Capabilities
 from sandboxkit.errors import (
     SandboxError,
     SandboxNotFoundError,
@@ -44,6 +45,7 @@ from . import (
     records,
     run_directory,
     snapshots,
+    storage,
     usage,
 )
 from .builds import Builds
@@ -93,6 +95,10 @@ class DockerProvider(GuestProvider):
 
     # -- lifecycle ----------------------------------------------------------------------------
 
+    async def survey(self) -> Capabilities:
+        limited = storage.can_limit(await self._engine.info())
+        return replace(self.capabilities, limit_disk=limited)
+
     async def boot(self, request: CreateRequest) -> SandboxInfo:
         container.check(request)
         egress.check(request, self._settings)
@@ -105,10 +111,13 @@ class DockerProvider(GuestProvider):
             return await self._boot(request, origin, await self._volume.name())
 
     async def _boot(self, request: CreateRequest, origin: Origin, volume: str) -> SandboxInfo:
+        size_option, unenforced = await self._size_option(request, origin)
         proxy = await self._egress.make(request, volume)
         run = self._reach.directory(request.nonce)
         isolation = container.isolation_of(container.runtime_of(request, self._settings))
-        labels = records.container_labels(request, origin.reference, isolation, run or "", proxy)
+        labels = records.container_labels(
+            request, origin.reference, isolation, run or "", proxy, unenforced
+        )
         config = container.configuration(
             request,
             self._settings,
@@ -117,6 +126,7 @@ class DockerProvider(GuestProvider):
             volume=volume,
             run=run,
             proxy=proxy,
+            storage=size_option,
         )
         try:
             container_id = await self._made(request, origin, config)
@@ -138,6 +148,18 @@ class DockerProvider(GuestProvider):
         info = records.sandbox_info(container_id, "", labels)
         self._reach.begun(info.id, run)
         return info
+
+    async def _size_option(
+        self, request: CreateRequest, origin: Origin
+    ) -> tuple[Mapping[str, str], Sequence[str]]:
+        """What the engine's storage driver is told, and what cannot be enforced."""
+        if request.disk is None:
+            return {}, ()
+        info = await self._engine.info()
+        if request.best_effort and not storage.can_limit(info):
+            return {}, ("disk",)
+        image = await self._images.have(origin.image)
+        return storage.option(info, request.disk, image.size), ()
 
     async def _made(self, request: CreateRequest, origin: Origin, config: Mapping[str, Any]) -> str:
         """The id of a new container, whose image is pulled if the engine has none of that name."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -74,7 +74,12 @@ def rest_of(name: str) -> float | None:
 
 
 def container_labels(
-    request: CreateRequest, template: str, isolation: str, run: str, proxy: str | None
+    request: CreateRequest,
+    template: str,
+    isolation: str,
+    run: str,
+    proxy: str | None,
+    unenforced: Sequence[str],
 ) -> dict[str, str]:
     """The labels of a new container. All of them are always set, to hide those of the image."""
     record = {
@@ -84,6 +89,8 @@ def container_labels(
         "isolation": isolation,
         "user": request.user,
         "workdir": request.workdir,
+        "disk": None if "disk" in unenforced else request.disk,
+        "unenforced": list(unenforced),
         "run": run,
         "network": request.network,
         "proxy": proxy,
@@ -151,6 +158,7 @@ def sandbox_info(
         workdir=record.get("workdir") or "/home/user",
         user=record.get("user") or "user",
         network=_network(record.get("network")),
+        unenforced=tuple(record.get("unenforced", ())),
     )
 
 

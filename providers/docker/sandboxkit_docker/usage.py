@@ -9,6 +9,7 @@ from typing import Any
 
 from sandboxkit.models import SandboxMetrics
 
+from . import records
 from .engine import Engine
 
 __all__ = ["counted"]
@@ -43,7 +44,7 @@ async def counted(engine: Engine, sandbox_id: str, seen: SandboxMetrics) -> Sand
         memory_limit=host.get("Memory") or None,
         # The file system that the guest sees is shared with all that is on the engine.
         disk_used=shown.get("SizeRw", 0),
-        disk_limit=_disk_limit(host),
+        disk_limit=records.record_of(shown["Config"].get("Labels") or {}).get("disk"),
     )
 
 
@@ -59,8 +60,3 @@ def _memory(stats: Mapping[str, Any]) -> int | None:
     details: Mapping[str, int] = memory.get("stats") or {}
     cache = next((details[name] for name in _CACHE if name in details), 0)
     return int(max(0, memory["usage"] - cache))
-
-
-def _disk_limit(host: Mapping[str, Any]) -> int | None:
-    size = (host.get("StorageOpt") or {}).get("size")
-    return int(size) if size else None

@@ -1,4 +1,4 @@
-"""What a container runs: takes its modules out of the bundle, and becomes the first process.
+"""What a container runs: takes its modules out of the bundle, and becomes its first process.
 
 To look for a hundred modules, open them and collect garbage between them takes longer than what
 somebody waits for next. So `bundle` has laid them end to end, those of the standard library too.
@@ -7,6 +7,7 @@ somebody waits for next. So `bundle` has laid them end to end, those of the stan
 from __future__ import annotations
 
 import gc
+import importlib
 import marshal
 import sys
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
@@ -72,18 +73,17 @@ class Bundle:
 
 def main():
     # type: () -> None
-    """Load what serves, and serve. Arguments: the bundle, then those of `first`."""
+    """Load a program, and become it. Arguments: the bundle, a module beside this one, its own."""
     gc.disable()
     bundle = Bundle(sys.argv.pop(1))
     sys.meta_path.insert(0, bundle)
-    from sandboxkit_docker.inside import first
-
+    program = importlib.import_module("sandboxkit_docker.inside." + sys.argv.pop(1))
     bundle.forget()
     # Code that is forked from here must be able to import the real package of this name.
     sys.modules.pop("sandboxkit_docker", None)
     gc.freeze()
     gc.enable()
-    first.main()
+    program.main()
 
 
 main()

@@ -24,6 +24,7 @@ def write(path: str) -> None:
     known = set(sys.modules)
     importlib.import_module("sandboxkit_docker.inside.first")
     early = _loaded(known)
+    importlib.import_module("sandboxkit_docker.inside.proxy")
     for module, _, _ in importlib.import_module(_AGENT + ".ondemand").GROUPS:
         importlib.import_module(_AGENT + "." + module)
     names = early + _loaded(known.union(early))
