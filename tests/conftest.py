@@ -23,6 +23,9 @@ from tests.local.harness import stop_daemon
 OWNER = f"tests-{os.getpid()}-{secrets.token_hex(4)}"
 """Whose everything is that a run makes; others may be at work on the same engine."""
 
+USED: list[Path] = []
+"""State directories that were made here."""
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and our children, which tests interrupt, inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,6 +39,7 @@ PROVIDERS = os.environ.get("SANDBOXKIT_TEST_PROVIDERS", HERE)
 def private_daemon() -> Iterator[None]:
     """Tests never touch the daemon of the user who runs them."""
     state = Path(tempfile.mkdtemp(prefix="sandboxkit-test-"))
+    USED.append(state)
     before, engine_before = Census.take(state), EngineCensus.take(OWNER)
     os.environ[paths.STATE_VARIABLE] = str(state)
     os.environ["SANDBOXKIT_OWNER"] = OWNER
@@ -43,9 +47,7 @@ def private_daemon() -> Iterator[None]:
     os.environ["XDG_CONFIG_HOME"] = str(state / "no-configuration")
     yield
     portal.shut_down()
-    where = paths.locate(state)
-    if where.socket.exists():
-        stop_daemon(where)
+    stop_if_there(state)
     left = Census.take(state).since(before)
     files = [name for name in left.pop("files", []) if "/snapshots/" in str(name)]
     shutil.rmtree(state)
@@ -53,6 +55,21 @@ def private_daemon() -> Iterator[None]:
     assert not on_engine, f"the run left this behind on the engine: {on_engine}"
     assert not left, f"the run left this behind: {left}"
     assert not files, f"snapshots that no test deleted: {files}"
+
+
+def stop_if_there(state: Path) -> None:
+    """End a daemon, if one serves there."""
+    where = paths.locate(state)
+    if where.socket.exists():
+        stop_daemon(where)
+
+
+def pytest_unconfigure() -> None:
+    """End the daemon that the suite started, after all fixtures, to see what was left."""
+    for state in USED:
+        portal.shut_down()
+        stop_if_there(state)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from sandboxkit.errors import UnsupportedError
+from sandboxkit.gateway import WIRES
 
 from .options import profile_option
+from .output import State, json_option, print_json
 
 if TYPE_CHECKING:
     from sandboxkit.gateway.settings import Settings
@@ -24,7 +27,11 @@ EXTRA = {"starlette", "uvicorn", "multipart", "python_multipart", "websockets", 
 
 @click.command(context_settings={"ignore_unknown_options": False})
 @click.option(
-    "--wire", type=click.Choice(["e2b"]), default="e2b", show_default=True, help="Whose protocol."
+    "--wire",
+    type=click.Choice(WIRES),
+    default=WIRES[0],
+    show_default=True,
+    help="Whose protocol.",
 )
 @profile_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
@@ -53,6 +60,7 @@ EXTRA = {"starlette", "uvicorn", "multipart", "python_multipart", "websockets", 
 @click.option("--domain", metavar="NAME", help="What sandboxes' host names end in.")
 @click.option("--make-key", is_flag=True, help="Print a new key and its hash, and serve nothing.")
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
+@json_option
 def serve(
     *,
     wire: str,
@@ -82,9 +90,13 @@ def serve(
             f"serving needs {error.name}, which is not installed here",
             hint="pip install 'sandboxkit-py[gateway]'",
         ) from error
+    as_json = click.get_current_context().ensure_object(State).json
     if make_key:
         made = key_ring.make_key()
-        click.echo(f"key  {made}\nhash {key_ring.hash_key(made)}")
+        if as_json:
+            print_json({"key": made, "hash": key_ring.hash_key(made)})
+        else:
+            click.echo(f"key  {made}\nhash {key_ring.hash_key(made)}")
         return 0
     secret = None
     if keys is None:
@@ -95,10 +107,13 @@ def serve(
     settings = Settings(
         keys=ring, profile=profile, fidelity=fidelity, state=state, domain=domain or ""
     )
-    return run_gateway(settings, host, port, secret, program, announce=_announce)
+    return run_gateway(settings, host, port, secret, program, announce=partial(_announce, as_json))
 
 
-def _announce(settings: Settings, url: str, variables: Mapping[str, str]) -> None:
+def _announce(as_json: bool, settings: Settings, url: str, variables: Mapping[str, str]) -> None:
+    if as_json:
+        print_json({"url": url, "fidelity": settings.fidelity, "env": dict(variables)})
+        return
     click.echo(f"serving E2B's wire at {url} ({settings.fidelity}); Ctrl-C ends it", err=True)
     click.echo("# for the Python and the JavaScript SDK alike", err=True)
     for name, value in variables.items():

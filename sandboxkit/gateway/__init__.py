@@ -1,1 +1,8 @@
 """Servers that speak a vendor's wire protocol in front of any provider."""
+
+from __future__ import annotations
+
+__all__ = ["WIRES"]
+
+WIRES = ("e2b",)
+"""The protocols that can be served, by their vendors; each is a package here."""

@@ -6,6 +6,7 @@ one that is forked from a warm process has it all, and importing again takes no 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import Iterable
 
@@ -38,11 +39,20 @@ class Group:
         server.add_feature(feature)
 
     def bring(self) -> None:
-        """Import the module, which then offers the operations itself. Idempotent."""
+        """Import the module, which then offers the operations itself. Idempotent.
+
+        Raises:
+            OSError: it cannot be read now, for want of descriptors; perhaps another time.
+        """
         if not self._there:
-            self._there = True
             module = importlib.import_module("." + self._module, __package__)
             module.install(self._server)
+            self._there = True
+
+    def bring_early(self) -> None:
+        """The same, before anybody wants it; if that fails, whoever wants it hears of it."""
+        with contextlib.suppress(OSError):
+            self.bring()
 
     def _first(self, stream: Stream, args: Message) -> None:
         self.bring()
@@ -67,4 +77,4 @@ def install(server: Server) -> None:
     """Offer them all."""
     for module, ops, feature in GROUPS:
         group = Group(server, module, ops, feature)
-        server.loop.call_later(_QUIET, group.bring)
+        server.loop.call_later(_QUIET, group.bring_early)
