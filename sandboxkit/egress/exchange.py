@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from http import HTTPStatus
 from typing import Awaitable, List, TypeVar
@@ -62,7 +63,7 @@ class Exchange:
 
     async def _serve(self) -> None:
         head = await self._within(HEAD_TIME, self._inlet.head(LONGEST_HEAD, 400), 408)
-        if not head:
+        if head is None:
             return
         asked = heads.request(head)
         server = await self._reach(asked.target)
@@ -88,7 +89,7 @@ class Exchange:
     async def _begin_answer(self, relay: Relay) -> None:
         for _ in range(_MOST_INTERIM):
             head = await relay.answers.head(LONGEST_HEAD, 502)
-            if not head:
+            if head is None:
                 raise Refusal(502, "the server hung up without an answer")
             interim, told = heads.response(head)
             self._answered = True
@@ -111,7 +112,7 @@ class Exchange:
             try:
                 sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             except OSError as error:
-                reason = error.strerror or str(error)
+                reason = _reason(error)
                 continue
             try:
                 connecting = self._loop.sock_connect(sock, (str(address), target.port))
@@ -121,7 +122,7 @@ class Exchange:
                 reason = f"no answer within {CONNECT_TIME:g} s"
             except OSError as error:
                 sock.close()
-                reason = error.strerror or str(error)
+                reason = _reason(error)
             except BaseException:
                 sock.close()
                 raise
@@ -187,6 +188,11 @@ class Exchange:
 
 def _denied(host: str, why: str) -> Refusal:
     return Refusal(403, f"{host} is not among what this sandbox may reach: {why}")
+
+
+def _reason(error: OSError) -> str:
+    # What the loop says of an attempt that failed is about itself.
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _phrase(refusal: Refusal) -> str:

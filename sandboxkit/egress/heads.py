@@ -174,7 +174,7 @@ def _absolute(asked: str) -> Tuple[Target, str]:
         raise Refusal(400, "this is a proxy: ask it for http://HOST/PATH, or CONNECT HOST:PORT")
     if scheme.lower() != "http":
         raise Refusal(400, f"{scheme.lower()[:20]}: only http is forwarded; CONNECT for all else")
-    end = next((at for at, char in enumerate(rest) if char in "/?#\\"), len(rest))
+    end = next((at for at, char in enumerate(rest) if char in "/?#"), len(rest))
     authority, path = rest[:end], rest[end:].partition("#")[0]
     return _target(authority, 80), path if path.startswith("/") else "/" + path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from typing import Optional
 
 from .heads import Refusal
 
@@ -39,8 +40,8 @@ class Inlet:
         del self._buffer[:most]
         return data
 
-    async def head(self, longest: int, status: int) -> bytes:
-        """All up to the next empty line; nothing if the other side ended before it began.
+    async def head(self, longest: int, status: int) -> Optional[bytes]:
+        """All up to the next empty line; ``None`` if the other side ended before it began.
 
         Raises:
             Refusal: with 431 if it is longer than allowed, else with `status`.
@@ -60,7 +61,7 @@ class Inlet:
             if not data:
                 if self._buffer:
                     raise Refusal(status, "the head of a message ends in its middle")
-                return b""
+                return None
             self._buffer += data
 
     async def line(self) -> bytes:
