@@ -13,6 +13,8 @@ from .jail import syscalls
 
 __all__ = ["main"]
 
+_PR_SET_NO_NEW_PRIVS = 38
+
 
 def main(control_fd: int, daemon_pid: int) -> int:
     """Serve until the daemon hangs up or dies; never returns normally.
@@ -28,6 +30,7 @@ def main(control_fd: int, daemon_pid: int) -> int:
         _become(order["user"])
         syscalls.die_with_parent()  # a change of ids undoes it
         syscalls.set_dumpable(False)
+        syscalls.prctl(_PR_SET_NO_NEW_PRIVS, 1)
         if os.getppid() == daemon_pid:
             wire.send(control, {"event": "ready"})
             serve(socket.socket(fileno=fds[0]), order["rules"], control)
