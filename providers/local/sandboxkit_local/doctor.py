@@ -33,6 +33,7 @@ def checks() -> Sequence[Check]:
         _ids(),
         _cgroups(),
         _freezer(),
+        _rules(),
     ]
 
 
@@ -115,3 +116,17 @@ def _freezer() -> Check:
     detail = "sandboxes cannot be paused: no control groups of version 2 can be made"
     fix = "run as root, where /sys/fs/cgroup or a directory in it is a writable cgroup2"
     return Check(name, True, detail, fix)
+
+
+def _rules() -> Check:
+    """Rules of the network need no right; names need a resolver."""
+    name = "network rules"
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="replace") as file:
+            servers = [words[1] for line in file if (words := line.split())[:1] == ["nameserver"]]
+    except (OSError, IndexError):
+        servers = []
+    if servers:
+        return Check(name, True, f"names are looked up by {', '.join(servers)}")
+    detail = "only names in /etc/hosts lead anywhere: /etc/resolv.conf names no server"
+    return Check(name, True, detail, "name one in /etc/resolv.conf")
