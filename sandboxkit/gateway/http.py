@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from .refusal import Refusal
 
-__all__ = ["MAX_JSON", "Stream", "chunks_of", "json_answer", "json_of", "whole_body"]
+__all__ = ["MAX_JSON", "Last", "Stream", "chunks_of", "json_answer", "json_of", "whole_body"]
 
 MAX_JSON = 1 << 20
 """Bytes of a JSON body of the control plane."""
@@ -95,6 +95,10 @@ def json_answer(
     )
 
 
+class Last(bytes):
+    """The last part of a stream, which is sent together with its end: one write less."""
+
+
 class Stream:
     """An answer that is written as it is made. Its maker is cancelled when the client goes away.
 
@@ -136,7 +140,10 @@ class Stream:
                 {"type": "http.response.start", "status": self._status, "headers": self._headers}
             )
             async for part in self._parts:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+                more = not isinstance(part, Last)
+                await send({"type": "http.response.body", "body": part, "more_body": more})
+                if not more:
+                    return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             close = getattr(self._parts, "aclose", None)

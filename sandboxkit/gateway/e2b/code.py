@@ -22,7 +22,7 @@ from ...errors import (
 from ...models import CodeError, ContextInfo, Execution, OutputText, Result
 from ...results import FORMATS
 from ...sandbox import AsyncSandbox
-from ..http import Stream, json_answer, json_of
+from ..http import Last, Stream, json_answer, json_of
 from ..refusal import Refusal, refusal_of
 
 __all__ = ["CodeInterpreter"]
@@ -134,7 +134,7 @@ async def _lines(first: asyncio.Future[Any], events: AsyncIterator[Any]) -> Asyn
         finally:
             nearest.cancel()
             await asyncio.wait({nearest})
-    yield _line("end_of_execution")
+    yield Last(_line("end_of_execution"))
 
 
 def _told(event: OutputText | Result | CodeError | Execution) -> list[bytes]:

@@ -17,7 +17,7 @@ from ...errors import (
     SandboxPausedError,
 )
 from ..fleet import Fleet, Live
-from ..http import Stream, chunks_of, json_answer, whole_body
+from ..http import Last, Stream, chunks_of, json_answer, whole_body
 from ..refusal import Refusal
 from ..settings import Settings
 from .call import Call, call_of
@@ -198,11 +198,13 @@ class Envd:
             try:
                 async for part in parts:
                     yield part
+                    if isinstance(part, Last):
+                        return
             except SandboxError as error:
                 raise _connect_error(error, call) from None
-            yield ending()
+            yield Last(ending())
         except ConnectError as error:
-            yield ending(error)
+            yield Last(ending(error))
         finally:
             await parts.aclose()
 
@@ -238,4 +240,4 @@ async def _only(request: Request) -> dict[str, Any]:
 
 
 async def _just(part: bytes) -> AsyncIterator[bytes]:
-    yield part
+    yield Last(part)

@@ -19,9 +19,10 @@ from ...errors import (
 )
 from ...models import CommandResult, Cursor, OutputChunk
 from ...process import AsyncProcess
+from ..http import Last
 from . import fields
 from .call import Call
-from .connect import ConnectError, frame
+from .connect import ConnectError, ending, frame
 from .running import Config, Running
 
 __all__ = ["ProcessService"]
@@ -117,7 +118,7 @@ class ProcessService:
                     break
                 yield _data(chunk, terminal=terminal)
                 nearest = asyncio.ensure_future(anext(chunks, None))
-            yield _event({"end": await self._end(process)})
+            yield Last(_event({"end": await self._end(process)}) + ending())
         finally:
             nearest.cancel()
             await asyncio.wait({nearest})
