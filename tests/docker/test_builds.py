@@ -75,6 +75,22 @@ def test_a_directory_with_a_dockerfile(session: str, tmp_path: Path) -> None:
         assert sandbox.files.read_text("/srv/a.txt") == "from the directory"
 
 
+def test_a_dockerignore_is_kept(session: str, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nCOPY . /srv/\n")
+    (tmp_path / ".dockerignore").write_text(
+        "# secrets\n/key\n*.log\n**/*.pyc\nbuild\n!build/kept\nDockerfile\n"
+    )
+    for name in ("key", "sub/key", "x.log", "sub/x.log", "sub/x.pyc", "build/a", "build/kept"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    template = Template.from_dockerfile(tmp_path)
+    with Sandbox.create("docker", template=template, session=session) as sandbox:
+        found = sandbox.run("cd /srv; find . -type f ! -name '.docker*' | sort", check=True).stdout
+    # What has no slash in it is meant for the top alone, other than in a .gitignore. The engine
+    # itself keeps back its Dockerfile where that is named.
+    assert found.split() == ["./build/kept", "./sub/key", "./sub/x.log"]
+
+
 def test_a_step_that_fails(session: str) -> None:
     template = Template.from_image(BASE).run("echo what went wrong >&2; exit 3")
     with pytest.raises(InvalidRequestError, match="what went wrong") as caught:

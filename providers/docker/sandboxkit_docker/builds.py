@@ -17,6 +17,7 @@ from aiodocker.exceptions import DockerStreamError
 
 from sandboxkit.errors import InvalidRequestError, SandboxError
 
+from . import dockerignore
 from .engine import Engine
 from .images import Image, Images
 from .progress import Progress
@@ -157,7 +158,10 @@ def _pack(recipe: _Recipe, below: str, into: IO[bytes]) -> str:
 
 def _files(recipe: _Recipe) -> Iterator[tuple[str, str]]:
     if recipe.directory is not None:
-        yield from _tree("", recipe.directory)
+        goes_along = dockerignore.reader(recipe.directory)
+        for name, path in _tree("", recipe.directory):
+            if goes_along(name):
+                yield name, path
     for name, path in recipe.copies.items():
         if os.path.isdir(path) and not os.path.islink(path):
             yield name, path
