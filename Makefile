@@ -1,6 +1,7 @@
 # Everything below makes its own virtual environment first, once, and again when pyproject.toml changes.
 #   make demo    see it work          make test    the whole suite
 #   make check   formatting, lint, types          make format    write the formatting
+#   make soak    a thousand sandboxes whose clients are killed, and two hundred at once
 #   make broken  the broken providers at length   make reports   write the conformance reports
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ CLIENTS := .venv-clients
 # What was proved before, by profile. A run that loses one of these proofs fails.
 PROOFS := docs/conformance/{profile}.json
 
-.PHONY: demo test test-contract test-rest check format setup data clients bench-code clean broken reports
+.PHONY: demo test test-contract test-rest check format setup data clients bench-code clean broken reports soak
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -34,6 +35,10 @@ test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
 broken: $(READY)
 	SANDBOXKIT_BROKEN_MATRIX=1 $(BIN)/python -m pytest tests/conformance/test_broken.py
+
+# Minutes at full load, so not with the suite. SANDBOXKIT_SOAK_CYCLES and SANDBOXKIT_SOAK_CROWD say how much.
+soak: $(READY)
+	$(BIN)/python -m pytest -s -m '' tests/soak/soak_*.py
 
 # The proofs that later runs may not lose.
 reports: $(READY)

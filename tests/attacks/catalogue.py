@@ -262,6 +262,8 @@ ATTACKS: list[Attack] = [
         "full_shared_memory",
         "inodes",
     ),
+    Attack("terminals", "exhaustion", "pty(7): kernel.pty.max", ("terminal count",)),
+    Attack("watches", "exhaustion", "inotify(7): max_user_instances", ("watch count",)),
     Attack("cores", "exhaustion", "CVE-2020-8616 and others; core(5)", ("limits",)),
 ]
 
@@ -282,7 +284,7 @@ UNCOUNTED = {
         "crypto_socket",
         "kernel_log",
     ),
-    "exhaustion": ("descriptors",),
+    "exhaustion": ("descriptors", "real_time", "higher_priority"),
     "view": (
         "keys_of_others",
         "module_loader",

@@ -285,6 +285,8 @@ _REMOVE: dict[str, Callable[[], None]] = {
     "ownership": _namespaces_are_owned,
     "processes": _nothing,
     "read only": _template_is_writable,
+    "terminal count": lambda: setattr(sandbox_root, "_TERMINALS", 1 << 20),
     "view": _host_is_in_view,
+    "watch count": _silence(seal, "bound_watches"),
     **{name: _namespace_is_shared(flag) for name, flag in _NAMESPACES.items()},
 }

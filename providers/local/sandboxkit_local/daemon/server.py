@@ -141,7 +141,7 @@ class _Client:
             self._offered_snapshots.pop(str(message.get("snapshot")), None)
         elif do == "abandon":
             self._abandon_one(str(message.get("nonce")))
-        elif do in self._handlers and isinstance(message.get("id"), int):
+        elif isinstance(do, str) and do in self._handlers and isinstance(message.get("id"), int):
             task = asyncio.get_running_loop().create_task(self._answer(message))
             self._tasks.add(task)
             task.add_done_callback(lambda done: self._answered(done, message["id"]))
@@ -222,6 +222,10 @@ class _Client:
     # -- requests -----------------------------------------------------------------------------
 
     async def _create(self, message: dict[str, Any]) -> Reply:
+        for name in ("labels", "metadata"):
+            _texts(message["info"], name)
+        if not isinstance(message["nonce"], str):
+            raise TypeError("nonce")
         sandbox, connection = await self._service.create(message)
         if self._peer.closed:
             connection.close()

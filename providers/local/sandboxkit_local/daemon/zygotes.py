@@ -199,9 +199,11 @@ class Zygotes:
     async def kill_all(self) -> None:
         """End every zygote, and with them every sandbox."""
         tasks, self._by_template = self._by_template, {}
+        if tasks:
+            await asyncio.wait(tasks.values())
         for task in tasks.values():
-            with contextlib.suppress(ProviderUnavailableError, asyncio.CancelledError):
-                await (await task).kill()
+            if not _failed(task):
+                await task.result().kill()
 
     async def _start(self, template: dict[str, Any]) -> Zygote:
         started = asyncio.get_running_loop().time()

@@ -26,7 +26,7 @@ _OPEN_FILES = 65_536
 
 
 def apply(pids: int) -> None:
-    """Bound processes, open files and core dumps of this process and all it will start.
+    """Bound processes, open files, core dumps and priority of this process and all it will start.
 
     Processes are counted per user namespace, so it must be called inside the sandbox's own:
     before, the limit would count the processes of all its siblings.
@@ -37,4 +37,5 @@ def apply(pids: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, most), most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE):
+        resource.setrlimit(kind, (0, 0))

@@ -30,6 +30,7 @@ _LAYER = INTERNAL + "/layer"
 _ROOT = INTERNAL + "/root"
 _BYTES_PER_INODE = 16_384
 _SHARED_MEMORY = 256 << 20
+_TERMINALS = 256  # the kernel has 3,072 for all but the host's own
 
 _HIDDEN_FILES = (
     "cmdline",  # what the host was booted with
@@ -135,7 +136,7 @@ def _devices(disk: int, ids: SandboxIds) -> None:
         _ROOT + "/dev/pts",
         "devpts",
         MS_NOSUID | MS_NOEXEC,
-        f"newinstance,ptmxmode=0666,mode=0620{group}",
+        f"newinstance,ptmxmode=0666,mode=0620,max={_TERMINALS}{group}",
     )
     mount("mqueue", _ROOT + "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     size = min(disk // 2, _SHARED_MEMORY)

@@ -10,7 +10,7 @@ import os
 
 from .syscalls import capset, prctl, set_dumpable
 
-__all__ = ["AGENT_CAPABILITIES", "forbid_user_namespaces", "seal"]
+__all__ = ["AGENT_CAPABILITIES", "bound_watches", "forbid_user_namespaces", "seal"]
 
 CAP_CHOWN = 0
 CAP_DAC_OVERRIDE = 1
@@ -48,15 +48,34 @@ _SECBIT_NO_CAP_AMBIENT_RAISE = 1 << 6
 _SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED = 1 << 7
 
 
+_WATCHES = {"max_inotify_instances": 32, "max_inotify_watches": 16_384}
+"""What this sandbox may have of what the kernel counts for all sandboxes and the user who runs
+them together, by default 128 instances: one must not take them from the others."""
+
+
 def forbid_user_namespaces(proc_sys: int) -> None:
     """Let nobody in this user namespace make another; the count cannot be raised again.
 
     Args:
         proc_sys: a directory descriptor of ``/proc/sys`` on a mount that is not read-only.
     """
-    fd = os.open("user/max_user_namespaces", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_sys)
+    _bound("max_user_namespaces", 0, proc_sys)
+
+
+def bound_watches(proc_sys: int) -> None:
+    """Leave the other sandboxes their share of what watches files.
+
+    Args:
+        proc_sys: as above.
+    """
+    for name, most in _WATCHES.items():
+        _bound(name, most, proc_sys)
+
+
+def _bound(name: str, most: int, proc_sys: int) -> None:
+    fd = os.open(f"user/{name}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_sys)
     try:
-        os.write(fd, b"0")
+        os.write(fd, str(most).encode())
     finally:
         os.close(fd)
 

@@ -184,6 +184,7 @@ def _enter(
     _change_user(ids, handshake)
     limits.apply(message["pids"])
     seal.forbid_user_namespaces(mounted.proc_sys)
+    seal.bound_watches(mounted.proc_sys)
     os.close(mounted.proc_sys)
     # With one id there is nobody else to act as, and the file API must not see more than the user.
     kept = frozenset() if ids.kind == "single" else seal.AGENT_CAPABILITIES
