@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - looked up by name only when used, when files may be out of reach
 import ipaddress
 import re
 from typing import Any, Iterable, List, Optional, Set, Tuple
