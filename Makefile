@@ -14,6 +14,8 @@ DATA   := .venv-data
 
 # Clients of the gateway: the JavaScript SDK of E2B's, and the older pair of the Python ones.
 CLIENTS := .venv-clients
+# Node has a list of authorities of its own; a site's are in the system's.
+AUTHORITIES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
 
 # What was proved before, by profile. A run that loses one of these proofs fails.
 PROOFS := docs/conformance/{profile}.json
@@ -87,7 +89,8 @@ $(CLIENTS)/.ready: $(READY) pyproject.toml tests/gateway/clients/package.json
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --group clients
 	@mkdir $(CLIENTS)/js && cp tests/gateway/clients/package.json $(CLIENTS)/js
-	@cd $(CLIENTS)/js && ../bin/npm install --silent --no-audit --no-fund --no-update-notifier
+	@cd $(CLIENTS)/js && NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(AUTHORITIES)}" \
+		../bin/npm install --loglevel=error --no-audit --no-fund --no-update-notifier
 	@touch $@
 
 clean:
