@@ -165,7 +165,8 @@ def echo(connection: socket.socket, received: bytearray) -> None:
     while data := connection.recv(65_536):
         received += data
         connection.sendall(data)
-    connection.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the other side has gone altogether
+        connection.shutdown(socket.SHUT_WR)
 
 
 def answering(answer: bytes) -> Callable[[socket.socket, bytearray], None]:

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from types import ModuleType
 from typing import Any, Dict, NoReturn, Optional
 
@@ -31,6 +32,7 @@ __all__ = ["serve"]
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _STREAMS = {"stdout": 1, "stderr": 2}
 _START = 60.0  # seconds that a kernel has to begin
+_HEEDED = (signal.SIGINT, signal.SIGCHLD)
 
 
 def serve(channel: Channel, name: str) -> None:
@@ -46,9 +48,9 @@ def serve(channel: Channel, name: str) -> None:
     except NoSuchKernel:
         _refuse(channel, f"there is no kernel {name!r}: install it in the template, see "
                 "`jupyter kernelspec list`")  # fmt: skip
-    # The kernel has a session of its own, so an interrupt of the cell must be handed on.
-    signal.signal(signal.SIGINT, lambda _number, _frame: manager.interrupt_kernel())
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: _end_with(channel, manager))
+    # A handler would run too late if its signal came just before the wait for a message begins.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HEEDED)
+    threading.Thread(target=_heed_signals, args=(channel, manager), daemon=True).start()
     client = manager.blocking_client()
     client.start_channels()
     client.wait_for_ready(timeout=_START)
@@ -66,13 +68,30 @@ def _refuse(channel: Channel, why: str) -> NoReturn:
     os._exit(1)
 
 
-def _end_with(channel: Channel, manager: Any) -> None:
-    """A child has ended. If it was the kernel, so does its driver."""
-    status = manager.provisioner.process.poll()
-    if status is not None:
-        how = f"exited with status {status}" if status >= 0 else f"was ended by signal {-status}"
-        channel.send({"event": "ending", "why": f"the kernel {how}"})
-        os._exit(1)
+def _heed_signals(channel: Channel, manager: Any) -> NoReturn:
+    """Hand interrupts on to the kernel, which has a session of its own, and end when it ends."""
+    while True:
+        if signal.sigwait(_HEEDED) == signal.SIGINT:
+            manager.interrupt_kernel()
+        status = _status(manager.provisioner.process)
+        if status is not None:
+            how = (
+                f"exited with status {status}" if status >= 0 else f"was ended by signal {-status}"
+            )
+            channel.send({"event": "ending", "why": f"the kernel {how}"})
+            os._exit(1)
+
+
+def _status(process: Any) -> Optional[int]:
+    """How a child has ended, negative for a signal; looked at without collecting it."""
+    try:
+        found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        status: Optional[int] = process.returncode
+        return status
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
 class _Kernel:
