@@ -26,7 +26,7 @@ def require(provider: Provider, op: str, capability: str) -> None:
     Raises:
         UnsupportedError: it cannot.
     """
-    if capability and not provider.capabilities.flags()[capability]:
+    if capability and not getattr(provider.capabilities, capability):
         raise UnsupportedError(
             f"provider {provider.name!r} does not support {op} (it lacks {capability!r})",
             capability=capability,

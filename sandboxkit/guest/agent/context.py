@@ -10,7 +10,8 @@ from .context_cell import Cell
 from .errors import BROKEN, NOT_FOUND, TOO_MANY, UNSUPPORTED, OpError
 from .frames import FrameError
 from .kernel_process import KernelProcess
-from .kernel_start import Place
+from .kernel_spare import Spare, settling
+from .kernel_start import Place, start
 from .proctree import Moment
 from .server import Server
 
@@ -32,11 +33,14 @@ class Context:
         place: where its interpreters run.
     """
 
-    def __init__(self, server: Server, name: str, language: str, place: Place) -> None:
+    def __init__(
+        self, server: Server, spare: Spare, name: str, language: str, place: Place
+    ) -> None:
         self.id = name
         self.language = language
         self.place = place
         self._server = server
+        self._spare = spare
         self._count = 0
         self._queue: Deque[Cell] = deque()
         self._running: Optional[Cell] = None
@@ -60,9 +64,13 @@ class Context:
         """
         if self._process is None:
             kernel = kernels.find(self._server, self.language)
+            early = self._spare.take(kernel, self.place)
+            started = early or start(self._server, kernel, self.place)
             self._process = KernelProcess(
-                self._server, kernel, self.place, self._received, self._ended
+                self._server, kernel, self.place, started, self._received, self._ended
             )
+            if early is not None:
+                self._process.feed.send(settling(self._server, kernel, self.place))
 
     def when_ready(self, done: Callable[[Optional[OpError]], None]) -> None:
         """Start an interpreter, and call ``done(error)`` when it is ready or cannot be.
@@ -73,6 +81,10 @@ class Context:
         """
         self.start()
         self._on_ready = done
+
+    def prepare_another(self) -> None:
+        """Have an interpreter like this one ready for the next context."""
+        self._spare.prepare(kernels.find(self._server, self.language), self.place)
 
     def submit(self, cell: Cell) -> None:
         """Run a cell when those before it are over.

@@ -9,6 +9,7 @@ from . import arguments, kernels
 from .context import Context
 from .context_cell import Cell
 from .errors import NO_SUCH_CWD, NOT_FOUND, TOO_MANY, OpError
+from .kernel_spare import Spare
 from .kernel_start import Place
 from .process import LINGER
 from .server import Server
@@ -40,6 +41,7 @@ class Contexts:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._contexts: Dict[str, Context] = {}
+        self._spare = Spare(server)
 
     def run_code(self, stream: Stream, args: Message) -> None:
         """Run a cell in a context, the language's default one if none is named."""
@@ -66,6 +68,7 @@ class Contexts:
         def answer(error: Optional[OpError]) -> None:
             if error is None:
                 stream.result(context.info())
+                context.prepare_another()
             else:
                 self._contexts.pop(context.id, None)
                 stream.fail(error)
@@ -93,6 +96,7 @@ class Contexts:
 
     def kill_without_waiting(self) -> None:
         """End all interpreters and what they started."""
+        self._spare.end()
         for context in self._contexts.values():
             context.kill_without_waiting()
 
@@ -121,7 +125,7 @@ class Contexts:
     def _make(self, name: str, language: str, args: Message) -> Context:
         if len(self._contexts) >= MAX_CONTEXTS:
             raise OpError(TOO_MANY, f"more than {MAX_CONTEXTS} contexts")
-        return Context(self._server, name, language, self._place(args))
+        return Context(self._server, self._spare, name, language, self._place(args))
 
     def _place(self, args: Message) -> Place:
         config = self._server.config

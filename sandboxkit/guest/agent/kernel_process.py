@@ -8,7 +8,7 @@ import signal
 from typing import Any, Callable, Dict, Optional
 
 from .kernel_feed import Feed
-from .kernel_start import Place, start
+from .kernel_start import Place, Started
 from .kernels import Kernel
 from .proctree import Moment, Tree, TreeSince
 from .server import Server
@@ -22,8 +22,9 @@ class KernelProcess:
 
     Args:
         server: of the agent.
-        kernel: what to start.
+        kernel: what it is.
         place: where it runs.
+        started: what was made of it.
         on_message: called with each of its messages.
         on_end: called when nothing of it is left and all it wrote was passed on.
 
@@ -31,10 +32,6 @@ class KernelProcess:
         feed: what it prints and says.
         ready: whether it has said so.
         ending: whether it is being killed, or has died.
-
-    Raises:
-        OpError: it cannot be started as asked.
-        OSError: the system has no room for it.
     """
 
     def __init__(
@@ -42,10 +39,10 @@ class KernelProcess:
         server: Server,
         kernel: Kernel,
         place: Place,
+        started: Started,
         on_message: Callable[[Dict[str, Any]], None],
         on_end: Callable[[], None],
     ) -> None:
-        started = start(server, kernel, place)
         self.ready = False
         self._pid = started.pid
         self._takes_interrupts = kernel.takes_interrupts

@@ -38,11 +38,13 @@ class Kernel(NamedTuple):
         argv: of the program.
         takes_interrupts: whether it reads ``{"do": "interrupt"}`` from its channel. SIGINT it gets
             in any case.
+        early: the same, to be started before its place is known; it waits to be told that first.
     """
 
     entry: Optional[Callable[[int], NoReturn]] = None
     argv: Tuple[str, ...] = ()
     takes_interrupts: bool = False
+    early: Optional[Kernel] = None
 
 
 def canonical(language: str) -> str:
@@ -72,8 +74,9 @@ def find(server: Server, language: str) -> Kernel:
 def _python(server: Server) -> Kernel:
     other = server.config.python
     if other in ("", sys.executable) and server.config.fork_python:
-        return Kernel(entry=python.run)
-    return Kernel(argv=(other or sys.executable, _driver("python.py"), str(FD)))
+        return Kernel(entry=python.run, early=Kernel(entry=python.run_early))
+    argv = (other or sys.executable, _driver("python.py"), str(FD))
+    return Kernel(argv=argv, early=Kernel(argv=(*argv, python.EARLY)))
 
 
 def _bash(server: Server) -> Kernel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Set, Tuple
@@ -136,6 +137,12 @@ class Tree:
             pass
 
 
+@functools.lru_cache(maxsize=1)
+def _loadavg() -> int:
+    """The file whose last word is the last number given to a process; it stays open."""
+    return os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
+
+
 class Moment(NamedTuple):
     """A point in time by which processes are told apart: those made before, and since.
 
@@ -152,11 +159,7 @@ class Moment(NamedTuple):
         """This one."""
         last_pid = 0
         with contextlib.suppress(OSError, ValueError):
-            fd = os.open("/proc/loadavg", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                last_pid = int(os.read(fd, 256).split()[-1])
-            finally:
-                os.close(fd)
+            last_pid = int(os.pread(_loadavg(), 256, 0).split()[-1])
         nanoseconds = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         return cls(nanoseconds * os.sysconf("SC_CLK_TCK") // 1_000_000_000, last_pid)
 

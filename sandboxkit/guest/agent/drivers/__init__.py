@@ -8,5 +8,5 @@ from __future__ import annotations
 
 __all__ = ["OPTIONAL"]
 
-OPTIONAL = frozenset({"figure_backend", "ipython_shell", "jupyter"})
+OPTIONAL = frozenset({"figure_backend", "ipython_shell", "ipython_shortcuts", "jupyter"})
 """Modules of this package that import more than the standard library."""

@@ -40,13 +40,13 @@ class Channel:
         message: Dict[str, Any] = json.loads(body)
         return message
 
-    def send(self, message: Dict[str, Any]) -> None:
-        """Send a message; waits while the agent does not read.
+    def send(self, *messages: Dict[str, Any]) -> None:
+        """Send messages, at once if they fit; waits while the agent does not read.
 
         Raises:
             OSError: the agent is gone.
         """
-        data = memoryview(encode(message))
+        data = memoryview(b"".join(map(encode, messages)))
         while data:
             data = data[os.write(self._fd, data) :]
 

@@ -6,6 +6,7 @@ context is the same whoever's it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, Dict, List, NoReturn, Optional
@@ -19,12 +20,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
 
+from . import ipython_shortcuts as shortcuts
 from .cell import Awaiter
 from .cell_error import TRACEBACK_LIMIT, VALUE_LIMIT, printable, shorten
 from .extras import with_extras
 from .mime import encoded
 
-__all__ = ["ZMQInteractiveShell", "build", "rehearse"]
+__all__ = ["EVERYTHING", "ZMQInteractiveShell", "build", "rehearse"]
 
 _NO_COLOURS = "nocolor" if IPython.version_info[0] >= 9 else "NoColor"
 _INLINE = "module://matplotlib_inline.backend_inline"
@@ -40,15 +42,21 @@ def build() -> ZMQInteractiveShell:
     shell: ZMQInteractiveShell = ZMQInteractiveShell.instance(
         config=config, ipython_dir="", profile_dir=ProfileDir()
     )
+    shell.stock = shortcuts.Stock(shell)
     return shell
 
 
-def rehearse(shell: ZMQInteractiveShell) -> None:
-    """Run what imports the parts of IPython that it imports when they are first needed."""
+EVERYTHING = ("1", "await __import__('asyncio').sleep(0)", "%pwd", "1/0", "(")
+"""Cells that make IPython import what it imports when it is first needed."""
+
+
+def rehearse(shell: ZMQInteractiveShell, *sources: str) -> None:
+    """Run cells to nobody."""
     shell.publisher = _Nobody()
-    for source in ("1", "await __import__('asyncio').sleep(0)", "%pwd", "1/0", "("):
+    for source in sources:
         shell.run(source, 1)
     shell.reset(new_session=True)
+    shell.user_ns.update(dict.fromkeys(("_", "__", "___"), ""))  # as at the beginning
     shell.raised = None
     shell.awaiter.close()
 
@@ -66,12 +74,21 @@ class _Formatter(DisplayFormatter):
     """All forms of a value, those for programs among them."""
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
-        bundle, metadata = super().format(obj, include=include, exclude=exclude)
+        if include is None and exclude is None and shortcuts.is_text_only(self, type(obj)):
+            text = self.formatters[shortcuts.TEXT](obj)
+            bundle, metadata = ({} if text is None else {shortcuts.TEXT: text}), {}
+        else:
+            bundle, metadata = super().format(obj, include=include, exclude=exclude)
         return (with_extras(obj, bundle) if bundle else bundle), metadata
 
 
 class _Hook(DisplayHook):
     """Shows the value of a cell's last expression."""
+
+    def quiet(self) -> Any:
+        """Whether a semicolon silences it; most cells have none."""
+        cells = self.shell.history_manager.input_hist_parsed
+        return bool(cells) and ";" in cells[-1] and super().quiet()
 
     def start_displayhook(self) -> None:
         """Nothing is printed around it."""
@@ -106,9 +123,11 @@ class ZMQInteractiveShell(InteractiveShell):
         publisher: where results go.
         raised: what a cell has raised, as the event that says so.
         awaiter: runs coroutines.
+        stock: how cells are changed by what IPython brings.
     """
 
     awaiter = Awaiter()
+    stock: Any = None
     publisher: Any = None
     raised: Optional[Dict[str, Any]] = None
     db: Any = {}  # noqa: RUF012 - IPython's, which it would keep in files
@@ -136,6 +155,16 @@ class ZMQInteractiveShell(InteractiveShell):
         pandas = sys.modules["pandas"]
         if pandas.get_option("display.max_columns") == 0:
             pandas.set_option("display.max_columns", 20)
+
+    def transform_cell(self, raw_cell: str) -> Any:
+        """The cell as Python, without a search for magics where there can be none."""
+        if self.stock.leaves_alone(self, raw_cell):
+            return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
+        return super().transform_cell(raw_cell)
+
+    def _tee(self, channel: str) -> Any:
+        """What is printed is sent and not kept as well, in whatever memory it takes."""
+        return contextlib.nullcontext()
 
     def run(self, source: str, number: int) -> Optional[BaseException]:
         """Run a cell; what it raised is returned, and described by `raised`."""

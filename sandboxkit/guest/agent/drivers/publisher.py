@@ -53,21 +53,25 @@ class Publisher:
             self._streams.flush_ours()
             self._count += 1
             for event in result_events(bundle, main, self._count):
-                self.send(event)
+                # The cell's last value is followed at once by its end: the agent is woken once.
+                self.send(event, hold=main and event["event"] == "result")
 
-    def send(self, event: Event) -> None:
-        """Send one message, whole.
+    def send(self, event: Event, hold: bool = False) -> None:
+        """Send one message, whole; to `hold` it is to send it with the next one.
 
         Raises:
             OSError: the agent is gone.
         """
         self._waiting.append(event)
+        if hold:
+            return
         with self._lock:
             if self._sending:
                 return  # in a signal handler, amid another message, after which this one is sent
             self._sending = True
             try:
                 while self._waiting:
-                    self._channel.send(self._waiting.popleft())
+                    together = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                    self._channel.send(*together)
             finally:
                 self._sending = False

@@ -26,15 +26,20 @@ if not __package__:  # started as a program: be a package without making our dir
     if sys.path[:1] == _package.__path__:
         del sys.path[0]
 
+from .cell import CellRunner
 from .cell_error import describe
 from .channel import Channel
 from .imports import on_import
 from .interrupts import Interrupts
 from .plain_shell import PlainShell
 from .publisher import Publisher
+from .settling import settle
 from .streams import Streams
 
-__all__ = ["PLAIN", "run", "warm"]
+__all__ = ["EARLY", "PLAIN", "run", "run_early", "warm"]
+
+EARLY = "early"
+"""An argument that has the program wait to be told its place."""
 
 PLAIN = "SANDBOXKIT_PLAIN"
 """A variable that, set to anything, keeps a context from using IPython."""
@@ -47,7 +52,7 @@ def warm() -> None:
     if "IPython" in sys.modules and "shell" not in _warmed:
         module = _ipython_shell()
         shell = _warmed["shell"] = module.build()
-        module.rehearse(shell)
+        module.rehearse(shell, *module.EVERYTHING)
         if "matplotlib" in sys.modules:
             shell.enable_figures()
 
@@ -56,6 +61,30 @@ def run(fd: int) -> NoReturn:
     """Serve cells from the socket `fd` until it closes, then end this process."""
     Interpreter(Channel(fd)).serve()
     os._exit(0)
+
+
+def run_early(fd: int) -> NoReturn:
+    """Make ready for cells, wait to be told where they run, then serve them as `run` does."""
+    channel = Channel(fd)
+    _rehearse()
+    place = channel.receive()
+    if place is not None:
+        settle(place)
+        Interpreter(channel).serve()
+    os._exit(0)
+
+
+def _rehearse() -> None:
+    """Run a cell to nobody: what it needs is imported, and its memory is this process's own."""
+    if os.environ.get(PLAIN) or importlib.util.find_spec("IPython") is None:
+        CellRunner({}).run("1", 1)
+        return
+    module = _ipython_shell()
+    if "shell" in _warmed:
+        module.rehearse(_warmed["shell"], "1")  # an error would touch three times the memory
+    else:
+        shell = _warmed["shell"] = module.build()
+        module.rehearse(shell, *module.EVERYTHING)
 
 
 class Interpreter:
@@ -74,12 +103,12 @@ class Interpreter:
     def serve(self) -> None:
         """Answer requests until the agent hangs up."""
         with contextlib.suppress(OSError):  # the agent is gone
-            self._channel.send({"event": "ready"})
+            self._publisher.send({"event": "ready"})
             for request in iter(self._channel.receive, None):
                 raised = self._run(request)
                 if raised is not None:
-                    self._channel.send(raised)
-                self._channel.send({"event": "done"})
+                    self._publisher.send(raised, hold=True)
+                self._publisher.send({"event": "done"})
 
     def _run(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         """Run a cell; what it raised is sent when no interrupt can cut it short any more."""
@@ -164,4 +193,4 @@ def _end_forked_child(error: Optional[BaseException]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]))
+    (run_early if sys.argv[2:] == [EARLY] else run)(int(sys.argv[1]))
