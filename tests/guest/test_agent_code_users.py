@@ -76,9 +76,10 @@ def test_interrupt_and_kill(agent: Agent, client: RawClient, context: str) -> No
     )
     outcome = cell(client, code, context=context, timeout=0.3, grace=0.1)
     ended(outcome, timed_out=True, restarted=True)
-    # What was killed may still have to be reaped.
-    assert eventually(lambda: children(agent.pid) == [])
-    assert carriers(b"", parent=agent.pid) == []
+    # What was killed may still have to be reaped; the one that is prepared for the next context
+    # lives on.
+    assert eventually(lambda: len(children(agent.pid)) <= 1)
+    assert len(carriers(b"", parent=agent.pid)) <= 1
 
 
 def test_closed_directory(client: RawClient, tmp_path: Path) -> None:

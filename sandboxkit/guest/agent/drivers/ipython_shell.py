@@ -56,7 +56,10 @@ def rehearse(shell: ZMQInteractiveShell, *sources: str) -> None:
     for source in sources:
         shell.run(source, 1)
     shell.reset(new_session=True)
-    shell.user_ns.update(dict.fromkeys(("_", "__", "___"), ""))  # as at the beginning
+    # As at the beginning; what IPython remembers of the last cells outlives its reset.
+    shell.user_ns.update(dict.fromkeys(("_", "__", "___"), ""))
+    history = shell.history_manager
+    history._i00 = history._i = history._ii = history._iii = ""
     shell.raised = None
     shell.awaiter.close()
 
