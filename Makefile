@@ -20,19 +20,25 @@ AUTHORITIES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
 # What was proved before, by profile. A run that loses one of these proofs fails.
 PROOFS := docs/conformance/{profile}.json
 
-.PHONY: demo test test-contract test-rest check format setup data clients bench-code clean broken reports soak
+# Whole runs of pytest inside one test, which take as long as all others together.
+REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
+
+.PHONY: demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
-# The two halves disturb each other as little as two users do: with `make -j2` they run side by side.
-test: test-contract test-rest
+# The parts disturb each other as little as users do: with `make -j3` they run side by side.
+test: test-contract test-repeats test-rest
 
 test-contract: $(READY) $(DATA)/.ready
-	$(BIN)/python -m pytest tests/conformance --proofs '$(PROOFS)'
+	$(BIN)/python -m pytest tests/conformance $(REPEATS:%=--ignore=%) --proofs '$(PROOFS)'
+
+test-repeats: $(READY) $(DATA)/.ready
+	$(BIN)/python -m pytest $(REPEATS)
 
 test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
-	$(BIN)/python -m pytest --ignore tests/conformance
+	$(BIN)/python -m pytest --ignore=tests/conformance $(REPEATS:%=--ignore=%)
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
 broken: $(READY)
