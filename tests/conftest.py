@@ -15,7 +15,7 @@ import pytest
 from sandboxkit import portal
 from sandboxkit_docker.settings import IMAGE_VARIABLE
 from sandboxkit_local import paths
-from tests import engine
+from tests import engine, wires
 from tests.engine import EngineCensus
 from tests.leaks import Census
 from tests.local.harness import stop_daemon
@@ -25,6 +25,9 @@ OWNER = f"tests-{os.getpid()}-{secrets.token_hex(4)}"
 
 USED: list[Path] = []
 """State directories that were made here."""
+
+WRONG = pytest.StashKey[list[str]]()
+"""What went wrong with the servers that speak vendors' protocols."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs so, and our children, which tests interrupt, inherit it.
@@ -44,7 +47,7 @@ def private_daemon() -> Iterator[None]:
     os.environ[paths.STATE_VARIABLE] = str(state)
     os.environ["SANDBOXKIT_OWNER"] = OWNER
     os.environ.setdefault(IMAGE_VARIABLE, "sandboxkit-test:base")
-    os.environ["XDG_CONFIG_HOME"] = str(state / "no-configuration")
+    os.environ["XDG_CONFIG_HOME"] = wires.configuration(state / "no-configuration")
     yield
     portal.shut_down()
     stop_if_there(state)
@@ -64,6 +67,15 @@ def stop_if_there(state: Path) -> None:
         stop_daemon(where)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the servers of wires, once the contract's plugin has seen what is left behind them."""
+    wrong = wires.stop(stop_if_there)
+    if wrong:
+        session.config.stash[WRONG] = wrong
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_unconfigure() -> None:
     """End the daemon that the suite started, after all fixtures, to see what was left."""
     for state in USED:
@@ -75,12 +87,15 @@ def pytest_unconfigure() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Ours are held to the contract, unless others are named; nothing is left out silently."""
     config.option.sandbox_profiles = config.option.sandbox_profiles or PROVIDERS.split(",")
+    wires.serve(config.option.sandbox_profiles)
     if engine.is_needed() and engine.why_not():
         raise pytest.UsageError(f"the tests of the docker provider cannot run: {engine.why_not()}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what did not run."""
+    """Say loudly what did not run, and what went wrong with servers."""
+    for line in terminalreporter.config.stash.get(WRONG, []):
+        terminalreporter.write_line(line, red=True)
     if engine.why_not():
         terminalreporter.section("NOT TESTED: the docker provider", red=True, bold=True)
         terminalreporter.line(engine.why_not())

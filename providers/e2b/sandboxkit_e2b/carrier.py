@@ -51,7 +51,7 @@ class CommandCarrier(Carrier):
                 command(),
                 background=True,
                 cwd="/",
-                user=account.settings.guest_user,
+                user=account.settings.guest_user or None,
                 stdin=True,
                 timeout=0,  # else E2B ends it after a minute
                 on_stdout=carrier._wrote,

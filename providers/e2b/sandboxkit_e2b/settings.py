@@ -34,7 +34,8 @@ class E2BSettings(ProviderSettings):
         request_timeout: seconds for one request.
         template: what sandboxes start from when none is named.
         guest_user: who the guest inside runs as. As ``root`` it acts as any user, and what runs
-            inside cannot end it; ``None`` is the template's user, and then there is no other.
+            inside cannot end it; ``None``, or nothing in quotes, is the template's user, and then
+            there is no other.
         native_languages: languages whose code runs in the template's own code interpreter, with its
             kernels; the others run in the guest.
         filesystem_snapshots: whether snapshots are of the disk alone. Where E2B has not enabled
