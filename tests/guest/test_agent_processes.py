@@ -53,6 +53,26 @@ def test_a_signal_is_a_raw_fact(client: RawClient, number: int) -> None:
     assert (event["code"], event["signal"]) == (None, number)
 
 
+TRACED = "import ctypes, os, signal\nassert ctypes.CDLL(None).ptrace(0, 0, 0, 0) == 0, 'may not'\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "event"),
+    [
+        ("os.kill(os.getpid(), signal.SIGCHLD); exit(3)", {"code": 3, "signal": None}),
+        ("os.kill(os.getpid(), signal.SIGTERM)", {"code": None, "signal": 15}),
+        ("os.execvp('sh', ['sh', '-c', 'exit 4'])", {"code": 4, "signal": None}),
+    ],
+)
+def test_who_makes_the_agent_its_debugger_is_let_go(
+    client: RawClient, code: str, event: dict[str, object]
+) -> None:
+    """Else its first signal would pass for its end, while it lives on out of sight."""
+    outcome = client.call("start", argv=["python3", "-c", TRACED + code])
+    assert outcome.stderr == b""
+    assert outcome.event("exited").items() >= event.items()
+
+
 def test_argv_needs_no_shell(client: RawClient) -> None:
     outcome = client.call("start", argv=["printf", "%s", "$HOME; `id`"])
     assert outcome.stdout == b"$HOME; `id`"

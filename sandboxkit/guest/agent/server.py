@@ -14,6 +14,7 @@ from .errors import NO_SUCH_USER, UNSUPPORTED, OpError
 from .idle import Idle
 from .loop import READABLE, Loop
 from .stream import Message, Stream
+from .tracing import was_only_held
 
 #: What an operation is: see `Stream`.
 Handler = Callable[[Stream, Message], None]
@@ -158,6 +159,8 @@ class Server:
                 return
             if not pid:
                 return
+            if was_only_held(pid, status):
+                continue
             callback = self._children.pop(pid, None)
             if callback is not None:
                 callback(status)

@@ -13,6 +13,7 @@ import shlex
 import signal
 from typing import Any, Dict, NoReturn, Optional, Tuple
 
+from ..tracing import wait_until_ended
 from .channel import Channel
 
 __all__ = ["run"]
@@ -81,7 +82,7 @@ class _Shell:
 
     def how_it_ended(self) -> Dict[str, Any]:
         """The event that says so, once it has."""
-        _, status = os.waitpid(self._pid, 0)
+        status = wait_until_ended(self._pid)
         if os.WIFEXITED(status):  # by `exit`, or a failure under `set -e`
             return {"event": "ending", "exit_code": os.WEXITSTATUS(status)}
         number = os.WTERMSIG(status)
