@@ -19,6 +19,7 @@ from .output import State, json_option, print_json
 
 if TYPE_CHECKING:
     from sandboxkit.gateway.settings import Settings
+    from sandboxkit.gateway.wire import Wire
 
 __all__ = ["serve"]
 
@@ -83,6 +84,9 @@ def serve(
         from sandboxkit.gateway import keys as key_ring
         from sandboxkit.gateway.serving import run_gateway
         from sandboxkit.gateway.settings import Settings
+        from sandboxkit.gateway.wire import wire_named
+
+        spoken = wire_named(wire)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in EXTRA:
             raise
@@ -100,21 +104,27 @@ def serve(
         return 0
     secret = None
     if keys is None:
-        secret = os.environ.get("E2B_API_KEY") or key_ring.make_key()
+        secret = os.environ.get(spoken.key_variable) or key_ring.make_key()
         ring = key_ring.KeyRing({key_ring.hash_key(secret): key_ring.Tenant("default")})
     else:
         ring = key_ring.read_keys(keys)
     settings = Settings(
         keys=ring, profile=profile, fidelity=fidelity, state=state, domain=domain or ""
     )
-    return run_gateway(settings, host, port, secret, program, announce=partial(_announce, as_json))
+    return run_gateway(
+        spoken, settings, host, port, secret, program, announce=partial(_announce, as_json, spoken)
+    )
 
 
-def _announce(as_json: bool, settings: Settings, url: str, variables: Mapping[str, str]) -> None:
+def _announce(
+    as_json: bool, wire: Wire, settings: Settings, url: str, variables: Mapping[str, str]
+) -> None:
     if as_json:
         print_json({"url": url, "fidelity": settings.fidelity, "env": dict(variables)})
         return
-    click.echo(f"serving E2B's wire at {url} ({settings.fidelity}); Ctrl-C ends it", err=True)
-    click.echo("# for the Python and the JavaScript SDK alike", err=True)
+    click.echo(
+        f"serving {wire.vendor}'s wire at {url} ({settings.fidelity}); Ctrl-C ends it", err=True
+    )
+    click.echo(f"# for {wire.clients}", err=True)
     for name, value in variables.items():
         click.echo(f"export {name}={shlex.quote(value)}")

@@ -5,4 +5,7 @@ from __future__ import annotations
 __all__ = ["WIRES"]
 
 WIRES = ("e2b",)
-"""The protocols that can be served, by their vendors; each is a package here."""
+"""The protocols that can be served, by their vendors; each is a package here.
+
+Its module ``leading`` has what `serving` needs of it: a `wire.Wire` by the name ``WIRE``.
+"""

@@ -10,27 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InvalidRequestError
-from .e2b.app import Gateway
 from .server import listen, server
 from .settings import Settings
+from .wire import PLACEHOLDER, Wire
 
-__all__ = ["run_gateway", "variables_of"]
+__all__ = ["run_gateway"]
 
 Announce = Callable[[Settings, str, Mapping[str, str]], None]
-PLACEHOLDER = "your-key"
-
-
-def variables_of(url: str, domain: str, key: str | None) -> dict[str, str]:
-    """What to set so that E2B's SDKs come here."""
-    return {
-        "E2B_API_URL": url,
-        "E2B_SANDBOX_URL": url,
-        "E2B_DOMAIN": domain,
-        "E2B_API_KEY": PLACEHOLDER if key is None else key,
-    }
 
 
 def run_gateway(
+    wire: Wire,
     settings: Settings,
     host: str,
     port: int,
@@ -51,15 +41,21 @@ def run_gateway(
         number = listener.getsockname()[1]
         url = f"http://{where}:{number}"
         settings = replace(settings, domain=settings.domain or f"localhost:{number}")
-        variables = variables_of(url, settings.domain, key)
+        variables = wire.variables(url, settings.domain, PLACEHOLDER if key is None else key)
         return asyncio.run(
             _serve(
-                settings, listener, variables, program, lambda: announce(settings, url, variables)
+                wire,
+                settings,
+                listener,
+                variables,
+                program,
+                lambda: announce(settings, url, variables),
             )
         )
 
 
 async def _serve(
+    wire: Wire,
     settings: Settings,
     listener: socket.socket,
     variables: Mapping[str, str],
@@ -73,7 +69,7 @@ async def _serve(
             ready()
         started.set()
 
-    running = server(Gateway(settings, begun))
+    running = server(wire.application(settings, begun))
     serving = asyncio.create_task(running.serve(sockets=[listener]))
     if not program:
         await serving
