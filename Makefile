@@ -2,12 +2,16 @@
 #   make demo    see it work          make test    the whole suite
 #   make check   formatting, lint, types          make format    write the formatting
 #   make soak    a thousand sandboxes whose clients are killed, and two hundred at once
+#   make bench   measure it beside others
 #   make broken  the broken providers at length   make reports   write the conformance reports
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+
+# Where `make bench` writes its report.
+REPORT := bench
 
 # What templates may have, for the tests of code contexts: IPython, a real Jupyter, the data libraries.
 DATA   := .venv-data
@@ -23,7 +27,7 @@ PROOFS := docs/conformance/{profile}.json
 # Whole runs of pytest inside one test, which take as long as all others together.
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
-.PHONY: demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak
+.PHONY: bench demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -73,6 +77,10 @@ $(READY): pyproject.toml
 	@echo "  installing sandboxkit, what it depends on, and the tools of the dev group"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@
+
+# Ours beside others, in under ten minutes. It wants a quiet machine, root, and an engine for what is of Docker.
+bench: $(READY) $(DATA)/.ready
+	$(BIN)/sandboxkit bench --data $(DATA) --output $(REPORT)
 
 bench-code: $(READY) $(DATA)/.ready
 	$(BIN)/python benchmarks/code_contexts.py

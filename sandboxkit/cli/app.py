@@ -12,6 +12,7 @@ import click
 from sandboxkit.errors import InvalidRequestError, SandboxError
 
 from . import (
+    bench,
     configuration,
     conformance,
     copy,
@@ -78,6 +79,7 @@ for _command in (
     doctor.doctor,
     configuration.config,
     conformance.conformance,
+    bench.bench,
     demo.demo,
 ):
     cli.add_command(_command)

@@ -1,0 +1,125 @@
+"""``sandboxkit bench``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from .catalogue import CATALOGUE, chosen
+from .results import Results, save
+from .run import Progress, run
+from .settings import Settings, data_environment, images, isolation_of
+from .tables import markdown
+
+__all__ = ["main"]
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Progress], None]]:
+    """A bar with the time that remains, on a terminal; else a line for each scenario."""
+    if not sys.stderr.isatty():
+        seen: set[str] = set()
+
+        def line(one: Progress) -> None:
+            if one.scenario not in seen:
+                seen.add(one.scenario)
+                click.echo(f"{one.left:4.0f} s left: {one.scenario}", err=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (BarColumn(), TextColumn("{task.fields[left]} left  {task.description}"))
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0, left="")
+
+        def tell(one: Progress) -> None:
+            left = f"{one.left // 60:.0f}:{one.left % 60:02.0f}"
+            bar.update(task, completed=one.share, description=one.scenario, left=left)
+
+        yield tell
+
+
+def write(results: Results, output: Path) -> list[Path]:
+    """Write the report in all its forms; the files."""
+    output.mkdir(parents=True, exist_ok=True)
+    raw, text = output / "results.json", output / "report.md"
+    save(results, raw)
+    text.write_text(markdown(results), "utf-8")
+    return [raw, text]
+
+
+class _Group(click.Group):
+    """Without a command of its own it runs the benchmark."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def bench() -> None:
+    """Measure providers, beside others that do the same work, so that the figures can be believed.
+
+    `sandboxkit bench PROFILE...` is `sandboxkit bench run PROFILE...`.
+    """
+
+
+@bench.command(name="list")
+def names() -> None:
+    """Name the scenarios."""
+    for one in CATALOGUE:
+        click.echo(f"{one.key:10} {one.seconds:4.0f} s  {one.title}")
+
+
+@bench.command(name="run")
+@click.argument("profile", nargs=-1)
+@click.option("--only", metavar="SCENARIO", multiple=True, help="Only this scenario.")
+@click.option("--scale", type=click.FloatRange(0.01, 100), default=1.0, show_default=True,
+              help="Run so many times as long.")  # fmt: skip
+@click.option("--output", metavar="DIRECTORY", default="bench", show_default=True,
+              type=click.Path(file_okay=False, path_type=Path),
+              help="Where the report goes.")  # fmt: skip
+@click.option("--seed", type=int, help="Of everything that is drawn.")
+@click.option("--data", metavar="VENV", help="A virtual environment with numpy and pandas.")
+@click.option("--no-baselines", is_flag=True, help="Measure the profiles alone.")
+def measure(
+    profile: tuple[str, ...],
+    only: tuple[str, ...],
+    scale: float,
+    output: Path,
+    seed: int | None,
+    data: str | None,
+    no_baselines: bool,
+) -> None:
+    """Measure PROFILEs (local by default); the first is the one that all else is compared with."""
+    for name in profile:
+        isolation_of(name)  # a name that is wrong ends it here
+    image, data_image = images()
+    scenarios = [one.scaled(scale) for one in chosen(only)]
+    settings = Settings(
+        profile or ("local",),
+        data_environment(data),
+        image,
+        data_image,
+        baselines=not no_baselines,
+    )
+    with progress() as show:
+        results = run(scenarios, settings, seed=seed, show=show)
+    written = write(results, output)
+    click.echo(written[1].read_text("utf-8"))
+    for path in written:
+        click.echo(f"wrote {path}", err=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line; the status to end with."""
+    status = bench.main(list(arguments), "sandboxkit bench", standalone_mode=False)
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,84 @@
+"""A whole run: the scenarios one after the other, with progress and the machine beside."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sandboxkit
+
+from . import FORMAT
+from .machine import describe, floor
+from .results import Results
+from .scenario import Call, Scenario
+from .settings import Settings
+
+__all__ = ["Progress", "run"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        scenario: what is measured now.
+        share: of the whole run that is done.
+        left: seconds that remain, about.
+    """
+
+    scenario: str
+    share: float
+    left: float
+
+
+def _silent(progress: Progress) -> None:
+    """Nobody looks."""
+
+
+def run(
+    scenarios: Sequence[Scenario],
+    settings: Settings,
+    *,
+    seed: int | None = None,
+    show: Callable[[Progress], None] = _silent,
+) -> Results:
+    """Run scenarios.
+
+    Args:
+        scenarios: which.
+        settings: with what.
+        seed: of everything that is drawn; drawn itself if not given, and told in the results.
+        show: is told of progress.
+    """
+    seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
+    began = time.monotonic()
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    whole = sum(one.seconds for one in scenarios) or 1.0
+    results = Results(
+        FORMAT, sandboxkit.__version__, started, 0.0, seed, f"sandboxkit {settings.profiles[0]}"
+    )
+    show(Progress("the machine itself", 0.0, whole))
+    results.floor = floor()
+    results.machine = describe()
+    done = 0.0
+    for number, scenario in enumerate(scenarios):
+
+        def tell(share: float, one: Scenario = scenario, before: float = done) -> None:
+            now = before + one.seconds * min(1.0, share)
+            show(Progress(one.title, now / whole, whole - now))
+
+        tell(0.0)
+        call = Call(settings, seed + number, began, scenario.seconds, scenario.rounds, tell)
+        ran = scenario.play(call)
+        results.cases += ran.cases
+        results.samples += ran.samples
+        results.missing += ran.missing
+        results.findings += ran.findings
+        done += scenario.seconds
+    for name, values in floor().items():
+        results.floor[name] += values
+    results.seconds = round(time.monotonic() - began, 1)
+    return results

@@ -1,0 +1,1 @@
+"""What is measured. A module a topic; `sandboxkit_bench.plan` puts them in order."""

@@ -1,0 +1,94 @@
+"""The report as Markdown."""
+
+from __future__ import annotations
+
+import math
+
+from .figures import Row, rows
+from .results import Results
+from .stats import Interval
+from .units import factor, quantity
+
+__all__ = ["markdown"]
+
+
+def table(head: list[str], lines: list[list[str]]) -> list[str]:
+    """A table of Markdown."""
+    out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return out + ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def between(one: Interval, unit: str) -> str:
+    """A figure with its interval."""
+    if not one.known:
+        return f"{quantity(one.value, unit)} (not enough data for an interval)"
+    low, high = quantity(one.low, unit), quantity(one.high, unit)
+    return f"{quantity(one.value, unit)} ({low} to {high})"
+
+
+def ratio_text(one: Row) -> str:
+    if one.ratio is None:
+        return "1"
+    if math.isnan(one.ratio.value):
+        return "no ratio"
+    if not one.ratio.known:
+        return f"{factor(one.ratio.value)} (not enough data)"
+    text = f"{factor(one.ratio.value)} ({factor(one.ratio.low)} to {factor(one.ratio.high)})"
+    return f"{text}, {one.word}" if one.word in ("tied", "not enough data") else text
+
+
+def failures_text(one: Row) -> str:
+    """How many attempts failed, and of what."""
+    if not one.failures:
+        return "0"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(one.failures.items()))
+    return f"{kinds}; {one.success[0]:.0%} to {one.success[1]:.0%} succeed"
+
+
+def scenario_table(results: Results, scenario: str) -> list[str]:
+    """The figures of a scenario, a contender a line."""
+    lines = []
+    for one in rows(results, scenario):
+        unit = one.case.unit
+        lines.append(
+            [
+                one.case.contender,
+                one.case.start_class,
+                one.case.isolation + (f" (seen: {one.case.probed})" if one.case.probed else ""),
+                str(one.attempts),
+                failures_text(one),
+                quantity(one.best, unit),
+                between(one.middle, unit),
+                "n too small" if one.p95 is None else quantity(one.p95, unit),
+                "n too small" if one.p99 is None else quantity(one.p99, unit),
+                ratio_text(one),
+            ]
+        )
+    head = ["contender", "start", "isolation", "n", "failed", "best", "median (95 %)", "p95",
+            "p99", "times the reference's median"]  # fmt: skip
+    return table(head, lines)
+
+
+def markdown(results: Results) -> str:
+    """The whole report."""
+    out = [f"# sandboxkit bench, {results.started}", ""]
+    for scenario in results.scenarios():
+        out += [f"## {scenario}", "", *scenario_table(results, scenario), ""]
+    if results.missing:
+        out += ["## Not measured", ""]
+        out += [f"- {one.what}: {one.why} {one.fix}".rstrip() for one in results.missing] + [""]
+    if results.findings:
+        out += ["## Findings", ""]
+        for found in results.findings:
+            where = ", ".join(word for word in (found.scenario, found.contender) if word)
+            out.append(f"- **{found.kind}** {where}: {found.text}")
+        out.append("")
+    if results.floor:
+        out += ["## The machine", ""]
+        lines = [
+            [name, quantity(min(values), "s"), quantity(sorted(values)[len(values) // 2], "s")]
+            for name, values in results.floor.items()
+        ]
+        out += [*table(["floor", "best", "median"], lines), ""]
+        out += [f"- {name}: {value}" for name, value in results.machine.items()] + [""]
+    return "\n".join(out)
