@@ -163,7 +163,6 @@ def test_every_decision_is_in_the_index() -> None:
 
 def test_every_command_is_on_its_page() -> None:
     from sandboxkit.cli.app import cli
-    from sandboxkit_bench.command import bench
 
     text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     for name in cli.commands:
