@@ -99,10 +99,16 @@ def test_a_slow_reader_makes_its_own_command_wait(target) -> None:
                 await go.wait()
                 seen += len(text)
 
-            command = "head -c 30000000 /dev/zero | tee >(wc -c > /dev/null); echo done > finished"
+            piece = "head -c 50000 /dev/zero"
+            command = f"for i in $(seq 600); do {piece}; echo $i > reached; done"
             running = asyncio.create_task(sandbox.run(command, on_stdout=count))
-            await asyncio.sleep(1)
-            assert not await sandbox.files.exists("finished"), "it did not wait for its reader"
+            before, reached = "", "0"
+            while reached != before or reached == "0":
+                await asyncio.sleep(1)
+                before = reached
+                if await sandbox.files.exists("reached"):
+                    reached = await sandbox.files.read_text("reached")
+            assert reached.strip() != "600", "it did not wait for its reader"
             go.set()
             result = await running
             assert seen == result.stdout_total == 30000000
