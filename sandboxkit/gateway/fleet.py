@@ -155,7 +155,8 @@ class Fleet(Generic[T]):
         mine = [one for one in self.state.sandboxes.values() if one.tenant == tenant.name]
         listed = {info.address: info for info in await AsyncSandbox.list(self.profile)}
         for record in mine:
-            if record.address not in listed and record.id in self.state.sandboxes:
+            gone = record.address and record.address not in listed
+            if gone and record.id in self.state.sandboxes:
                 await self.forget(record)
         return {one.id: listed[one.address] for one in mine if one.address in listed}
 
@@ -168,6 +169,13 @@ class Fleet(Generic[T]):
         there = await live.sandbox.kill()
         await self.forget(record)
         return there
+
+    async def shelve(self, record: SandboxRecord) -> None:
+        """Let go of a sandbox that has ended but will be made again: its record has no address."""
+        self._opening.pop(record.id, None)
+        await self._close(self._live.pop(record.id, None))
+        record.address = ""
+        await self.state.save(record)
 
     async def forget(self, record: SandboxRecord) -> None:
         """Let go of a sandbox that has ended. Idempotent."""

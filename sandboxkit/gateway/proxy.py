@@ -19,7 +19,13 @@ from .refusal import Refusal
 __all__ = ["OURS", "dial", "proxied"]
 
 OURS = frozenset(
-    {b"e2b-sandbox-id", b"e2b-sandbox-port", b"e2b-traffic-access-token", b"x-access-token"}
+    {
+        b"e2b-sandbox-id",
+        b"e2b-sandbox-port",
+        b"e2b-traffic-access-token",
+        b"x-access-token",
+        b"x-daytona-preview-token",
+    }
 )
 """Headers that are for the gateway alone."""
 _NOT_PASSED = OURS | {b"upgrade", b"expect"}

@@ -30,7 +30,7 @@ class SandboxRecord:
     Attributes:
         id: its name on the wire.
         tenant: whose it is.
-        address: ``provider:id``.
+        address: ``provider:id``; empty while there is none, until it is made again.
         token: what its guest's part of the wire wants; needed in the clear to check signatures.
         traffic_token: what its ports want, or ``None`` if they are public.
         template: as its maker named it.
