@@ -47,9 +47,9 @@ _FILES: tuple[tuple[type[SandboxError], int, str], ...] = (
 )
 
 
-def fault(status: int, message: str, code: str = "") -> Refusal:
-    """A refusal with a code that the SDKs know."""
-    return Refusal(status, message, fault=code or _CODES.get(status, "ERROR"))
+def fault(status: int, message: str, word: str = "") -> Refusal:
+    """A refusal with a word for it that the SDKs know."""
+    return Refusal(status, message, fault=word or _CODES.get(status, "ERROR"))
 
 
 def fault_of(error: SandboxError) -> Refusal:
