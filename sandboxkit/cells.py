@@ -73,6 +73,7 @@ class _Cell:
             context=ended.context if ended else "",
             context_restarted=ended.restarted if ended else False,
             exit_code=ended.exit_code if ended else None,
+            oom=ended.oom if ended else False,
             duration=time.monotonic() - self._began,
         )
 

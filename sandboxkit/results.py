@@ -242,6 +242,8 @@ class Execution:
         context: the context it ran in.
         context_restarted: whether its variables were lost: the interpreter had to be started anew.
         exit_code: the status of a bash cell, else ``None``.
+        oom: whether the kernel's out-of-memory killer ended the interpreter, or in bash what the
+            cell ended with.
         duration: seconds.
     """
 
@@ -252,6 +254,7 @@ class Execution:
     context: str = ""
     context_restarted: bool = False
     exit_code: int | None = None
+    oom: bool = False
     duration: float = 0.0
 
     @property

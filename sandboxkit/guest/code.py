@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from signal import SIGKILL
 from typing import Any
 
 from ..errors import (
     Cause,
     ExecLostError,
+    SandboxError,
     SandboxNotFoundError,
     TransportError,
 )
-from ..provider import CodeEvent, CodeStream, RunCodeRequest
+from ..provider import CodeEnded, CodeEvent, CodeRaised, CodeStream, RunCodeRequest
 from .client import GuestClient
 from .code_link import CodeLink
 
@@ -52,10 +55,18 @@ class GuestCode(CodeStream):
 
     async def events(self) -> AsyncIterator[CodeEvent]:
         link = self._link
+        oom = False
         try:
             while (item := await link.inbox.get()) is not None:
                 event, size = item
                 link.taken(event, size)
+                if type(event) is CodeRaised and event.signal == SIGKILL:
+                    oom = await self._ran_out()
+                    if oom:
+                        event = _starved(event)
+                elif type(event) is CodeEnded:
+                    oom = oom or (event.exit_code == 128 + SIGKILL and await self._ran_out())
+                    event = replace(event, oom=oom) if oom else event
                 yield event
         except TransportError as error:
             raise await self._lost(error) from error
@@ -71,6 +82,15 @@ class GuestCode(CodeStream):
         self._link.reset()
         self._link.inbox.close()
 
+    async def _ran_out(self) -> bool:
+        """Whether what was killed was killed for want of memory, as far as anybody can tell."""
+        if self._client.ran_out is None:
+            return False
+        try:
+            return await self._client.ran_out()
+        except SandboxError:
+            return False
+
     async def _lost(self, error: TransportError) -> ExecLostError:
         explained = await self._client.explain(error)
         cause: Cause = "transport"
@@ -83,3 +103,9 @@ class GuestCode(CodeStream):
             provider=self._client.provider,
             sandbox_id=self._client.sandbox_id,
         )
+
+
+def _starved(event: CodeRaised) -> CodeRaised:
+    """The same end, said to be for want of memory."""
+    error = event.error
+    return replace(event, error=replace(error, value=f"out of memory: {error.value}"))

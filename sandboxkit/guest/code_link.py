@@ -33,6 +33,7 @@ EVENT_COST = 512
 """Bytes that an event takes beside its content."""
 
 MAX_CODE = 255
+MAX_SIGNAL = 64
 
 
 class CodeLink(GuestStream):
@@ -79,7 +80,8 @@ class CodeLink(GuestStream):
             self._count(size)
         elif kind == "raised":
             name, value, trace = (text(event, key) for key in ("name", "value", "traceback"))
-            self._add(CodeRaised(CodeError(name, value, trace)), size)
+            number = integer(event, "signal", 1, MAX_SIGNAL) if event.get("signal") else None
+            self._add(CodeRaised(CodeError(name, value, trace), number), size)
 
     def on_paused(self) -> None:
         self._add(Paused(), EVENT_COST)

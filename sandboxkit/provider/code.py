@@ -76,9 +76,15 @@ class CodeResult:
 
 @dataclass(frozen=True, slots=True)
 class CodeRaised:
-    """The cell raised."""
+    """The cell raised.
+
+    Attributes:
+        error: what.
+        signal: the one that ended its interpreter, if that is what is told.
+    """
 
     error: CodeError
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class CodeEnded:
         timed_out: whether the timeout ended the cell.
         restarted: whether the interpreter died and the context's variables with it.
         exit_code: of a bash cell.
+        oom: whether the kernel's out-of-memory killer ended the interpreter, or in bash what the
+            cell ended with.
     """
 
     context: str
@@ -98,6 +106,7 @@ class CodeEnded:
     timed_out: bool = False
     restarted: bool = False
     exit_code: int | None = None
+    oom: bool = False
 
 
 CodeEvent = CodeOutput | CodeResult | CodeRaised | CodeEnded | Paused | Resumed

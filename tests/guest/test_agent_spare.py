@@ -100,6 +100,37 @@ def test_one_that_died_is_not_taken(forking: CodeAgent, forked: RawClient) -> No
     assert value(cell(forked, PID, context=second)) != str(spare)
 
 
+def test_one_that_dies_as_it_is_taken_is_replaced(
+    agent: CodeAgent,  # noqa: F811
+    client: RawClient,  # noqa: F811
+) -> None:
+    first = made(client)
+    spare = spare_of(agent)
+    os.kill(spare, signal.SIGSTOP)  # so that it is alive when it is taken, and does no more
+    stream = client.open("create_context", cwd="/tmp")
+    client.call("ping")
+    os.kill(spare, signal.SIGKILL)
+    answer = client.finish(stream)
+    assert answer.result is not None, answer.error
+    code = f"import os; os.getcwd(), os.getpid() != {spare}"
+    outcome = cell(client, code, context=answer.result["id"])
+    assert value(outcome) == "('/tmp', True)"
+    assert outcome.result is not None
+    assert (outcome.result["execution_count"], outcome.result["restarted"]) == (1, False)
+    # The same when it is a cell that takes it: the cell runs in another one.
+    spare = spare_of(agent, 2)
+    client.call("restart_context", context=first)
+    os.kill(spare, signal.SIGSTOP)
+    code = f"import os; 'ran', os.getpid() != {spare}"
+    stream = client.open("run_code", code=code, context=first)
+    client.call("ping")
+    os.kill(spare, signal.SIGKILL)
+    outcome = client.finish(stream)
+    assert value(outcome) == "('ran', True)"
+    assert outcome.result is not None
+    assert (outcome.result["execution_count"], outcome.result["restarted"]) == (1, False)
+
+
 def test_a_restarted_context_takes_it(forking: CodeAgent, forked: RawClient) -> None:  # noqa: F811
     first = made(forked)
     cell(forked, "x = 1", context=first)

@@ -363,16 +363,20 @@ def test_own_interrupt_handler_is_kept(interpreter: InterpreterClient) -> None:
 
 
 def test_interrupt_storm_never_kills_it(forked: InterpreterClient) -> None:
-    forked.run("import os, signal, threading, time")
+    # Threads change so often that several interrupts come between two steps of the interpreter.
+    forked.run("import os, signal, sys, threading, time; sys.setswitchinterval(1e-5)")
+    # Its end is told by a flag: a `join` that was interrupted takes a running thread for ended.
     forked.run(
-        "def storm():\n    for _ in range(300):\n"
-        "        os.kill(os.getpid(), signal.SIGINT); time.sleep(0.0005)\n"
-        "thread = threading.Thread(target=storm); thread.start()"
+        "over = False\ndef storm():\n    global over\n    for number in range(30_000):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if number % 10 == 0: time.sleep(0)\n    over = True\n"
+        "threading.Thread(target=storm).start()"
     )
-    for _ in range(100):
-        assert forked.run("1 + 1").alive
-    while forked.run("thread.join()").events:
-        pass
+    over = None
+    while over != "True":
+        outcome = forked.run("over")
+        assert outcome.alive
+        over = outcome.text
     assert forked.run("6 * 7").text == "42"
 
 

@@ -104,10 +104,45 @@ def test_a_crash_is_an_error_and_the_next_call_works(sandbox: Sandbox) -> None:
     sandbox.run_code("x = 1")
     execution = sandbox.run_code("import os; print('before', flush=True); os._exit(3)")
     assert execution.error is not None
-    assert "3" in execution.error.value
+    assert "status 3; the next cell runs in a fresh interpreter" in execution.error.value
     assert execution.context_restarted
     assert execution.logs.stdout == "before\n"
     assert sandbox.run_code("'x' in globals()").text == "False"
+
+
+def test_a_segmentation_fault_and_a_kill_are_named(sandbox: Sandbox) -> None:
+    fault = sandbox.run_code("import ctypes; x = 1; ctypes.string_at(0)")
+    assert fault.error is not None
+    assert "SIGSEGV" in fault.error.value
+    assert fault.context_restarted
+    killed = sandbox.run_code("import os; os.kill(os.getpid(), 9)")
+    assert killed.error is not None
+    assert "SIGKILL" in killed.error.value
+    assert "memory" not in killed.error.value
+    assert not killed.oom
+    assert sandbox.run_code("'x' in globals()").text == "False"
+
+
+def test_an_interpreter_that_runs_out_of_memory_is_told_apart(target) -> None:
+    with target.create() as sandbox:
+        if not sandbox.capabilities.limit_memory:
+            assert not sandbox.run_code("1").oom
+            return
+    # What is asked for is more than the limit, and a figure of it would be as good.
+    with target.create(resources={"memory": "256MiB"}) as sandbox:
+        sandbox.run_code("x = 1")
+        execution = sandbox.run_code("b = bytearray(600 << 20)")
+        assert execution.oom
+        assert execution.error is not None
+        assert execution.error.value.startswith("out of memory: ")
+        assert "the next cell runs in a fresh interpreter" in execution.error.value
+        assert execution.context_restarted
+        after = sandbox.run_code("'x' in globals()")
+        assert (after.text, after.oom) == ("False", False)
+        code = "python3 -c 'b = bytearray(600 << 20)'"
+        shell = sandbox.run_code(code, language="bash")
+        assert (shell.exit_code, shell.oom, shell.context_restarted) == (137, True, False)
+        assert not sandbox.run_code("sh -c 'kill -9 $$'", language="bash").oom
 
 
 def test_contexts_are_apart(sandbox: Sandbox) -> None:

@@ -21,6 +21,9 @@ MAX_QUEUED = 256
 _LAST_WORDS = 2000
 # Seconds that what an interrupted cell has left running has for its own end.
 _LEFTOVERS_GRACE = 0.2
+# What shells add to the number of a signal, for a status.
+_SIGNALLED = 128
+_AFTERWARDS = "; the next cell runs in a fresh interpreter, without the variables"
 _FROM_INTERPRETER = ("result", "result_part", "raised")
 
 
@@ -46,8 +49,10 @@ class Context:
         self._running: Optional[Cell] = None
         self._process: Optional[KernelProcess] = None
         self._reason = ""
+        self._last_signal: Optional[int] = None
         self._state_lost = False
         self._refusal = ""
+        self._early = False
         self._on_ready: Optional[Callable[[Optional[OpError]], None]] = None
         self._waiters: List[Callable[[], None]] = []
 
@@ -65,6 +70,7 @@ class Context:
         if self._process is None:
             kernel = kernels.find(self._server, self.language)
             early = self._spare.take(kernel, self.place)
+            self._early = early is not None
             started = early or start(self._server, kernel, self.place)
             self._process = KernelProcess(
                 self._server, kernel, self.place, started, self._received, self._ended
@@ -211,8 +217,10 @@ class Context:
         why = message.get("why")
         if why is None:
             cell.ends_context = True
-        else:
-            self._reason = str(why)
+            return
+        self._reason = str(why) + _AFTERWARDS
+        if cell.exit_code is not None and cell.exit_code > _SIGNALLED:
+            self._last_signal = cell.exit_code - _SIGNALLED
 
     def _done(self, cell: Cell, process: KernelProcess) -> None:
         """The interpreter is through with it; what an interrupted one has started ends too."""
@@ -261,12 +269,19 @@ class Context:
         assert process is not None
         cell, self._running = self._running, None
         reason, self._reason = self._reason, ""
+        number, self._last_signal = self._last_signal, None
+        if self._early and not (process.ready or reason or (cell is not None and cell.stopping)):
+            process.feed.close()
+            self._start_anew(cell)
+            return
         if cell is None:
             self._state_lost = not reason and process.ready
         elif process.ready or reason or cell.stopping:
             cell.state_lost = True
             if not cell.timed_out and not cell.ends_context:
-                cell.show(_death(reason or process.how_it_ended()))
+                if not reason:
+                    reason, number = process.how_it_ended() + _AFTERWARDS, process.last_signal
+                cell.show(_death(reason, number))
             self._finish(cell)
         else:
             cell.cancel_timer()
@@ -276,6 +291,20 @@ class Context:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter()
+        self._next()
+
+    def _start_anew(self, cell: Optional[Cell]) -> None:
+        """The one that was made early has died just as it was taken, so it is no use to anybody."""
+        if cell is not None:
+            cell.cancel_timer()
+            self._count -= 1
+            self._state_lost = cell.state_lost
+            self._queue.appendleft(cell)
+        elif self._on_ready is not None:
+            try:
+                self.start()
+            except (OpError, OSError) as error:
+                self._tell_ready(OpError.of(error) if isinstance(error, OSError) else error)
         self._next()
 
     def _why_not(self, process: KernelProcess) -> OpError:
@@ -291,5 +320,6 @@ def _status(message: Dict[str, Any]) -> Optional[int]:
     return code if type(code) is int and 0 <= code <= 255 else None
 
 
-def _death(how: str) -> Dict[str, Any]:
-    return {"event": "raised", "name": "ContextDied", "value": how, "traceback": ""}
+def _death(how: str, number: Optional[int]) -> Dict[str, Any]:
+    message = {"event": "raised", "name": "ContextDied", "value": how, "traceback": ""}
+    return message if number is None else {**message, "signal": number}

@@ -92,14 +92,20 @@ class KernelProcess:
             for pid in self._tree.members():
                 self._tree.send(pid, signal.SIGKILL)
 
+    @property
+    def last_signal(self) -> Optional[int]:
+        """The signal that ended it, if one did."""
+        status = self._status
+        return None if status is None or not os.WIFSIGNALED(status) else os.WTERMSIG(status)
+
     def how_it_ended(self) -> str:
         """For people to read."""
         status = self._status
         if status is None:
             return "the interpreter was ended, and its status is not known"
-        if not os.WIFSIGNALED(status):
+        number = self.last_signal
+        if number is None:
             return f"the interpreter exited with status {os.WEXITSTATUS(status)}"
-        number = os.WTERMSIG(status)
         try:
             name = signal.Signals(number).name
         except ValueError:

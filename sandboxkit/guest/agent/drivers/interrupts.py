@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 import _thread
 import contextlib
 import signal
@@ -28,10 +29,12 @@ class Interrupts:
         """The cell is over. Does nothing the second time.
 
         Raises:
-            KeyboardInterrupt: one came just now; the caller must disarm again.
+            KeyboardInterrupt: one came just now, and the caller must disarm again; or as this
+                began, so that even a second time may not be the last.
         """
         if self._armed:
-            handler = signal.signal(signal.SIGINT, _nothing)
+            # Not the function of `signal`, which is Python and could be interrupted itself.
+            handler = _signal.signal(_signal.SIGINT, _nothing)
             # It is None where something other than Python has set it.
             self._handler = signal.default_int_handler if handler is None else handler
             self._armed = False

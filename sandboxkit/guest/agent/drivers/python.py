@@ -116,21 +116,31 @@ class Interpreter:
         self._shell.raised = None
         error: Optional[BaseException] = None
         try:
-            with _environment(request["env"]):
+            # Between any two steps of ours one more interrupt may come, until one of these is done.
+            try:
                 try:
-                    self._interrupts.arm()
-                    self._publisher.send({"event": "begun"})  # from now on it can be interrupted
-                    error = self._shell.run(request["code"], request["number"])
+                    error = self._run_armed(request)
                 finally:
-                    self._streams.flush()
                     self._interrupts.disarm()
+            finally:
+                self._interrupts.disarm()
         except BaseException as raised:  # noqa: BLE001 - whatever a cell raises is its result
-            self._interrupts.disarm()
             error = raised
         if self._publisher.in_child:
             _end_forked_child(error)
         event: Optional[Dict[str, Any]] = self._shell.raised
         return describe(error) if event is None and error is not None else event
+
+    def _run_armed(self, request: Dict[str, Any]) -> Optional[BaseException]:
+        with _environment(request["env"]):
+            try:
+                self._interrupts.arm()
+                self._publisher.send({"event": "begun"})  # from now on it can be interrupted
+                error: Optional[BaseException] = self._shell.run(request["code"], request["number"])
+            finally:
+                self._streams.flush()
+                self._interrupts.disarm()
+        return error
 
 
 def _shell(publisher: Publisher) -> Any:
