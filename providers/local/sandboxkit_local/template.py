@@ -10,6 +10,7 @@ may change it::
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -62,6 +63,18 @@ def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
     if isinstance(preload, str) or not all(isinstance(module, str) for module in preload):
         raise InvalidRequestError("options['template']['preload'] must be a list of modules")
     base, prefix, executable = _python(given.get("venv"))
+    described = _described(base, prefix, executable, _versions("/", base, prefix))
+    return {**described, "preload": list(preload)}
+
+
+def _versions(*directories: str) -> tuple[int, ...]:
+    """When something was last added to or taken from each of them."""
+    return tuple(os.stat(path).st_mtime_ns for path in directories)
+
+
+@functools.lru_cache(maxsize=64)
+def _described(base: str, prefix: str, executable: str, versions: tuple[int, ...]) -> Template:
+    """All but what is preloaded; kept, since looking is most of what a client does to create."""
     agent = bootstrap.agent_directory()
     links, tops = _top_level()
     path = [f"{prefix}/bin", f"{base}/bin", *_PATH]
@@ -83,7 +96,6 @@ def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
         "files": [settings] if copied else [],
         "links": links,
         "path": ":".join(dict.fromkeys(path)),
-        "preload": list(preload),
         "agent": agent,
     }
 
