@@ -3,6 +3,7 @@
 #   make check   formatting, lint, types          make format    write the formatting
 #   make soak    a thousand sandboxes whose clients are killed, and two hundred at once
 #   make bench   measure it beside others
+#   make attacks-rootless   all attacks, and the rules of networks, as two kinds of ordinary users
 #   make broken  the broken providers at length   make reports   write the conformance reports
 
 PYTHON ?= python3
@@ -27,7 +28,8 @@ PROOFS := docs/conformance/{profile}.json
 # Whole runs of pytest inside one test, which take as long as all others together.
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
-.PHONY: bench demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak
+.PHONY: bench demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak \
+	attacks-rootless
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -51,6 +53,10 @@ broken: $(READY)
 # Minutes at full load, so not with the suite. SANDBOXKIT_SOAK_CYCLES and SANDBOXKIT_SOAK_CROWD say how much.
 soak: $(READY)
 	$(BIN)/python -m pytest -s -m '' tests/soak/soak_*.py
+
+# As root. The suite itself tries so only what is in sandboxes, not what is done to them from outside.
+attacks-rootless: $(READY)
+	SANDBOXKIT_ROOTLESS=attacks $(BIN)/python -m pytest -m '' tests/local/test_rootless.py
 
 # The proofs that later runs may not lose.
 reports: $(READY)

@@ -218,7 +218,12 @@ class AsyncProcess:
         await self.signal(_signal.SIGINT)
 
     async def kill(self, grace: float = 0.5) -> None:
-        """End it and everything it started: SIGTERM, `grace` seconds, SIGKILL. Idempotent."""
+        """End it and everything it started: SIGTERM, `grace` seconds, SIGKILL. Idempotent.
+
+        Raises:
+            SandboxPausedError: the sandbox is paused, and nothing in it runs. This is done as soon
+                as it goes on; to be rid of it now, kill the sandbox.
+        """
         with self._located("kill"):
             await self._stream.terminate(grace)
 

@@ -35,7 +35,8 @@ Raises `SandboxNotFoundError` when the sandbox has ended, `TransportError` when 
 Find = Callable[[], Awaitable[SandboxInfo]]
 
 WHILE_PAUSED = frozenset({"kill_tree"})
-"""Operations that are sent to a paused sandbox too, to be done as soon as it goes on."""
+"""Operations that are sent to a paused sandbox too, to be done as soon as it goes on; nobody waits
+for that."""
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds within which a guest that took the connection must have greeted."""
@@ -144,11 +145,14 @@ class GuestClient:
         """Do an operation and return the guest's RESULT. Cancelling it lets go of the answer.
 
         Raises:
-            SandboxError: what the guest answered, or why it did not.
+            SandboxError: what the guest answered, or why it did not. Of a paused sandbox, an
+                operation of `WHILE_PAUSED` was sent all the same.
         """
         call = Call()
         await self.open(call, op, arguments)
         try:
+            if op in WHILE_PAUSED:
+                await self._refuse_to_wait()
             return await call.answer
         finally:
             call.reset()
@@ -249,6 +253,19 @@ class GuestClient:
         """
         await self._refuse_if_paused()
         connection.go_on()
+
+    async def _refuse_to_wait(self) -> None:
+        """See that an operation that was sent will be done now.
+
+        Raises:
+            SandboxPausedError: it will be once the sandbox goes on.
+        """
+        if self._connection is not None and self._connection.paused:
+            try:
+                await self._confirm_paused(self._connection)
+            except SandboxPausedError as error:
+                error.outcome = "unknown"
+                raise
 
     async def _refuse_if_paused(self) -> None:
         if self._find is not None and (info := await self._find()).state == "paused":

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import collections
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sandboxkit_local.jail import landlock
-from tests.leaks import Census
 from tests.local.harness import KIND
 
-from .arena import Arena, Outcome, arena
+from .arena import Arena, Outcome
 from .catalogue import ATTACKS, UNCOUNTED, Attack
 
 Key = tuple[str, str, frozenset[str] | None, str]
@@ -64,23 +59,6 @@ def removals(attack: Attack) -> list[frozenset[str] | None]:
     """The sandboxes to try it in: as it is; with no defence; with each defence alone."""
     everything = frozenset(defences(attack))
     return [None, everything, *(everything - {one} for one in sorted(everything))]
-
-
-@pytest.fixture(scope="module")
-def field() -> Iterator[Arena]:
-    # Not pytest's own, as everybody must be able to walk through it.
-    directory = Path(tempfile.mkdtemp(prefix="sandboxkit-attacks-"))
-    before = Census.take()
-    try:
-        with arena(directory) as found:
-            yield found
-    finally:
-        shutil.rmtree(directory)
-    left = {
-        kind: [one for one in found if str(directory) in str(one)]
-        for kind, found in Census.take().since(before).items()
-    }
-    assert not any(left.values()), left
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,10 @@ So nothing but the defences that are left keeps an attack from succeeding.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +29,9 @@ from sandboxkit_local.jail import (
 )
 from sandboxkit_local.zygote import agent, guest, launcher, server
 
-__all__ = ["WITHOUT", "main"]
+from . import impostor
+
+__all__ = ["WITHOUT", "Module", "main"]
 
 WITHOUT = "SANDBOXKIT_TEST_WITHOUT"
 LEAKED = "SANDBOXKIT_TEST_LEAKED"
@@ -58,6 +62,17 @@ def main(control_fd: int, daemon_pid: int) -> int:
 def _share_network() -> None:
     unshare = syscalls.unshare
     launcher.syscalls = _Syscalls(lambda flags: unshare(flags & ~syscalls.CLONE_NEWNET))
+
+
+class Module:
+    """A module with some of its names otherwise."""
+
+    def __init__(self, module: Any, **others: Any) -> None:
+        self._module = module
+        vars(self).update(others)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
 
 
 class _Syscalls:
@@ -246,10 +261,12 @@ def _agent_is_open() -> None:
 
 
 def _agent_acts_as_root() -> None:
-    import contextlib
-
-    module = agent.load()
-    module.Server.acting = lambda self, account, real=False: contextlib.nullcontext()
+    """In what it does itself; what it starts is its user's."""
+    server_class = agent.load().Server
+    acting = server_class.acting
+    server_class.acting = lambda self, account, real=False: (
+        acting(self, account, real=True) if real else contextlib.nullcontext()
+    )
 
 
 def _environment_is_handed_down() -> None:
@@ -266,14 +283,45 @@ def _descriptors_stay() -> None:
     agent.load()._close_on_exec = _nothing
 
 
+def _part_of_agent(name: str) -> Any:
+    return importlib.import_module(f"{agent.load().__package__}.{name}")
+
+
+def _links_are_followed() -> None:
+    _part_of_agent("beneath").os = Module(os, O_NOFOLLOW=0)
+
+
+def _removal_follows_links() -> None:
+    _part_of_agent("filewalk")._INTO &= ~os.O_NOFOLLOW
+
+
+def _opening_waits() -> None:
+    reading = _part_of_agent("fileread")
+    reading.os = Module(os, O_NONBLOCK=0)
+    reading._check_regular = _nothing
+
+
+def _impostor_serves() -> None:
+    module = agent.load()
+
+    def serve(config: Any, control: Any, connections: Any) -> None:
+        impostor.serve(config.env, control, connections)
+
+    module.serve = serve
+
+
 def _silence(module: Any, name: str) -> Callable[[], None]:
     return lambda: setattr(module, name, _nothing)
 
 
 _REMOVE: dict[str, Callable[[], None]] = {
+    "agent": _impostor_serves,
     "agent users": _agent_acts_as_root,
+    "beneath": _links_are_followed,
     "capabilities": _no_capability_is_dropped,
     "descriptors": _descriptors_stay,
+    "descriptors closed": _nothing,  # by the daemon, as is the next
+    "lifetime": _nothing,
     "environment": _environment_is_handed_down,
     "filter": _silence(seccomp, "install"),
     "hidden agent": _agent_is_open,
@@ -281,9 +329,11 @@ _REMOVE: dict[str, Callable[[], None]] = {
     "landlock": _silence(landlock, "confine"),
     "limits": _silence(limits, "apply"),
     "masks": _nothing,
+    "non-blocking": _opening_waits,
     "nesting": _silence(seal, "forbid_user_namespaces"),
     "ownership": _namespaces_are_owned,
     "processes": _nothing,
+    "removal by descriptor": _removal_follows_links,
     "read only": _template_is_writable,
     "terminal count": lambda: setattr(sandbox_root, "_TERMINALS", 1 << 20),
     "view": _host_is_in_view,

@@ -190,6 +190,15 @@ def test_many_are_read_on_one_stream(client: RawClient, tmp_path: Path) -> None:
     assert outcome.result == {}
 
 
+def test_what_a_file_of_the_kernels_holds_is_read_to_its_end(client: RawClient) -> None:
+    """They say that they are empty."""
+    outcome = client.call("read_many", path="/proc", files=[["version", 0, 0], ["nothing", 0, 0]])
+    begun, content, ended, missing = told(outcome.data[0])
+    assert content == (pieces.CONTENT, Path("/proc/version").read_bytes())
+    assert begun[1]["entry"][2] == len(content[1])
+    assert (ended[1]["errno"], missing[1]["errno"]) == (0, errno.ENOENT)
+
+
 def test_many_are_written_on_one_stream(client: RawClient, tmp_path: Path) -> None:
     data = random.Random(3).randbytes(300_000)
     top = tmp_path / "new" / "top"

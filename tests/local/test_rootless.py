@@ -131,14 +131,19 @@ TOPICS = [
 CONTRACT = ["tests/conformance/test_ours.py", *(f"--only={topic}" for topic in TOPICS)]
 
 
+PARTS = {
+    "local": ["tests/local"],
+    "attacks": ["tests/attacks/test_attacks.py"],
+    "contract": CONTRACT,
+}
+if os.environ.get("SANDBOXKIT_ROOTLESS") == "attacks":  # `make attacks-rootless`
+    PARTS = {"attacks": ["tests/attacks"], "network": ["tests/local/test_local_egress.py"]}
+
+
 @pytest.mark.root
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(
-    "what",
-    [["tests/local"], ["tests/attacks"], CONTRACT],
-    ids=["local", "attacks", "contract"],
-)
+@pytest.mark.parametrize("what", PARTS.values(), ids=PARTS)
 def test_as_an_ordinary_user(user: pwd.struct_passwd, tree: Path, what: list[str]) -> None:
     kind = next(kind for kind, name in USERS.items() if name == user.pw_name)
     scratch = f"/tmp/{user.pw_name}-{os.getpid()}"

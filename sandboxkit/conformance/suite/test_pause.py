@@ -106,6 +106,17 @@ def test_kill_of_a_paused_sandbox_is_verified(target, sandbox) -> None:
             use()
 
 
+def test_kill_of_a_process_in_a_pause_does_not_wait(sandbox) -> None:
+    process = sandbox.start("sleep 300")
+    sandbox.pause()
+    start = time.monotonic()
+    with pytest.raises(SandboxPausedError):
+        process.kill()
+    assert time.monotonic() - start < 2
+    sandbox.resume()
+    assert process.wait(timeout=10).signal is not None
+
+
 def test_with_kills_a_paused_sandbox(target) -> None:
     with target.create() as sandbox:
         if sandbox.capabilities.pause:

@@ -125,25 +125,18 @@ class Digesting(Walk):
         super().__init__(server.loop, stream, common)
         self._place = place
         self._digests = Digests(place, wanted)
-        stream.on_reset = self._let_go
-        stream.on_lost = lambda _clean: self._close()
+        stream.on_lost = lambda _clean: self.close()
 
     def step(self) -> bool:
         """Hash the next slice."""
-        if self._digests.step():
-            return True
-        self._close()
-        return False
+        return self._digests.step()
 
     def outcome(self) -> Message:
         """The checksums."""
         return {"digests": self._digests.found}
 
-    def _let_go(self) -> None:
-        self._close()
-        self.stream.result({})
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the descriptors."""
         self._digests.close()
         self._place.close()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, List, Optional, Tuple
 
+from .beneath import NAMING
 from .loop import Loop
 from .stream import Stream
 
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
     from .files import FileArguments
 
 _BATCH = 256
-_LONGEST_PATH = 3000
+_DEEPEST = 32
+_INTO = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# What opening or unlinking says of a name that stands for something else than a moment ago.
+_CHANGED = (errno.EISDIR, errno.ELOOP, errno.ENOTDIR)
 # Of escaped JSON in one event, at most; far below the frame's limit.
 _BATCH_BYTES = 262_144
 
@@ -32,7 +37,7 @@ class Walk:
         self.common = common
         self._loop = loop
         self._waits = False
-        stream.on_reset = lambda: stream.result({})
+        stream.on_reset = self._on_reset
         stream.on_writable = self._on_writable
         loop.call_soon(self._go_on)
 
@@ -47,6 +52,13 @@ class Walk:
     def outcome(self) -> Dict[str, Any]:
         """What the RESULT says when all is done."""
         return {}
+
+    def close(self) -> None:
+        """Let go of what it holds; nothing more is done. Idempotent."""
+
+    def _on_reset(self) -> None:
+        self.close()
+        self.stream.result({})
 
     def _on_writable(self) -> None:
         if self._waits:
@@ -64,11 +76,13 @@ class Walk:
             with self.common.acting():
                 more = self.step()
         except OSError as error:
+            self.close()
             self.stream.fail(self.common.error(error))
             return
         if more:
             self._loop.call_soon(self._go_on)
         else:
+            self.close()
             self.stream.result(self.outcome())
 
 
@@ -141,41 +155,77 @@ class Listing(Walk):
 
 
 class Removal(Walk):
-    """Removes a directory and all in it; links are removed, not followed."""
+    """Removes a directory and all in it; links are removed, not followed.
+
+    By descriptors: whoever may write in the tree could else put a link where a directory was, and
+    have removed what another user's rights are needed for.
+    """
 
     def __init__(self, loop: Loop, stream: Stream, common: FileArguments) -> None:
         super().__init__(loop, stream, common)
-        self._stack: List[bytes] = [common.raw.rstrip(b"/") or b"/"]
+        self._above = -1
+        self._stack: List[Tuple[int, bytes]] = []
+        stream.on_lost = lambda _clean: self.close()
 
     def step(self) -> bool:
         """Remove one batch."""
+        if self._above < 0:
+            self._open()
         left = _BATCH
         while self._stack and left > 0:
-            left -= self._empty(self._stack[-1], left)
+            left -= self._empty(*self._stack[-1], left)
         return bool(self._stack)
 
-    def _empty(self, directory: bytes, most: int) -> int:
-        """Remove up to so many entries of it, then itself, or begin with a directory in it."""
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        while self._stack:
+            os.close(self._stack.pop()[0])
+        if self._above >= 0:
+            os.close(self._above)
+            self._above = -1
+
+    def _open(self) -> None:
+        parent, name = os.path.split(self.common.raw.rstrip(b"/") or b"/.")
+        self._above = os.open(parent or b".", NAMING)
+        self._stack.append((os.open(name, _INTO, dir_fd=self._above), name))
+
+    def _empty(self, fd: int, name: bytes, most: int) -> int:
+        """Remove up to so many entries of a directory, then it, or begin with one that is in it."""
         done = 0
-        try:
-            with os.scandir(directory) as scan:
-                for entry in scan:
-                    if done >= most:
-                        return done
-                    done += 1
+        with os.scandir(fd) as scan:
+            for entry in scan:
+                if done >= most:
+                    return done
+                done += 1
+                try:
                     if not entry.is_dir(follow_symlinks=False):
-                        os.unlink(entry.path)
-                    elif len(entry.path) > _LONGEST_PATH:
-                        # Deeper, no path would reach; at the top it is found again.
-                        os.rename(
-                            entry.path, os.path.join(self._stack[0], os.urandom(16).hex().encode())
-                        )
-                    else:
-                        self._stack.append(entry.path)
+                        os.unlink(entry.name, dir_fd=fd)
+                    elif self._enter(fd, os.fsencode(entry.name)):
                         return done
-            os.rmdir(directory)
-        except FileNotFoundError:
-            # Somebody else was faster.
-            pass
+                except FileNotFoundError:
+                    continue  # somebody else was faster
+                except OSError as error:
+                    if error.errno not in _CHANGED:
+                        raise
+                    return done  # it is something else by now, which the next look tells
         self._stack.pop()
+        os.close(fd)
+        above = self._stack[-1][0] if self._stack else self._above
+        try:
+            os.rmdir(name, dir_fd=above)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            # It was renamed, and this is another; or somebody has put something into it.
+            if not self._stack or error.errno not in (*_CHANGED, errno.ENOTEMPTY):
+                raise
         return done + 1
+
+    def _enter(self, fd: int, name: bytes) -> bool:
+        """Go on in a directory; false if it was moved up instead, being too deep."""
+        if len(self._stack) < _DEEPEST:
+            self._stack.append((os.open(name, _INTO, dir_fd=fd), name))
+            return True
+        # Each level takes a descriptor; at the top it is found again.
+        os.rename(name, os.urandom(16).hex().encode(), src_dir_fd=fd, dst_dir_fd=self._stack[0][0])
+        return False

@@ -13,6 +13,8 @@ from .treeentry import Entry, entry_of, part_name
 
 #: Bytes read at once.
 CHUNK = 65_536
+#: Bytes of a file that says it is empty and is not, as those of ``/proc`` do.
+MOST_UNTOLD = 4 << 20
 _HASHED_AT_ONCE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -96,6 +98,9 @@ def read_file(place: Beneath, wanted: Wanted) -> Iterator[Part]:
         return
     try:
         found = os.fstat(fd)
+        if not found.st_size:
+            yield from _read_untold(fd, entry_of(wanted.name, found))
+            return
         same = found.st_mtime_ns == wanted.mtime_ns and wanted.offset <= found.st_size
         offset = wanted.offset if same else 0
         yield Begun(entry_of(wanted.name, found), offset)
@@ -113,6 +118,27 @@ def read_file(place: Beneath, wanted: Wanted) -> Iterator[Part]:
     finally:
         os.close(fd)
     yield Ended(wanted.name, failure)
+
+
+def _read_untold(fd: int, entry: Entry) -> Iterator[Part]:
+    """A file whose size is 0: what is in it, if anything, has to be read before it is told of."""
+    chunks: List[bytes] = []
+    size = 0
+    try:
+        while True:
+            data = os.pread(fd, CHUNK, size)
+            if not data:
+                break
+            chunks.append(data)
+            size += len(data)
+            if size > MOST_UNTOLD:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    except OSError as error:
+        yield Ended(entry.name, error.errno or errno.EIO)
+        return
+    yield Begun(entry._replace(size=size))
+    yield from chunks
+    yield Ended(entry.name)
 
 
 class Digests:
