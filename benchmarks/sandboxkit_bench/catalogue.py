@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .case import Case
 from .closed import run_closed
 from .scenario import Call, Ran, Scenario
-from .scenarios import starts
+from .scenarios import commands, density, load, starts, state, transfer
 from .settings import Settings
 
 __all__ = ["CATALOGUE", "chosen"]
@@ -22,7 +22,30 @@ def closed(make: Callable[[Settings], list[Case]]) -> Callable[[Call], Ran]:
     return play
 
 
-CATALOGUE = (Scenario("start", starts.START, closed(starts.bare), seconds=70, rounds=40),)
+CATALOGUE = (
+    Scenario("start", starts.START, closed(starts.bare), 60, 80),
+    Scenario("useful", starts.START_USEFUL, closed(starts.useful), 45, 30),
+    Scenario("ready", starts.READY, closed(starts.ready), 6, 60),
+    Scenario("restore", starts.RESTORE, closed(starts.restored), 10, 60),
+    Scenario("command", commands.COMMAND, closed(commands.commands), 25, 100),
+    Scenario("stream", commands.FIRST_BYTE, closed(commands.first_bytes), 25, 60),
+    Scenario("small", f"{transfer.WRITE}, {transfer.READ}", closed(transfer.small), 20, 100),
+    Scenario("large", f"{transfer.UP}, {transfer.DOWN}", closed(transfer.large), 45, 20),
+    Scenario("output", transfer.OUTPUT, closed(transfer.output), 40, 15),
+    Scenario("terminal", commands.ECHO, closed(commands.echoes), 5, 200),
+    Scenario("port", commands.PORT, closed(commands.ports), 5, 100),
+    Scenario("cell", state.CELL, closed(state.cells), 10, 100),
+    Scenario("context", state.CONTEXT, closed(state.contexts), 35, 30),
+    Scenario("burst10", load.burst_title(10), load.burst(10, 8), 30),
+    Scenario("burst100", load.burst_title(100), load.burst(100, 2), 12),
+    Scenario("burst1000", load.burst_title(1000), load.burst(1000, 1), 40),
+    Scenario("ramp", load.RAMP, load.ramp, 35),
+    Scenario("density", density.DENSITY, density.density, 20),
+    Scenario("soak", load.SOAK, load.soak, 15),
+    Scenario(
+        "state", f"{state.SNAPSHOT}, {state.FORK}, {state.PAUSE}", closed(state.states), 15, 40
+    ),
+)
 
 
 def chosen(keys: tuple[str, ...]) -> list[Scenario]:

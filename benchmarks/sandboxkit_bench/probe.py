@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .trial import Fault
 
-__all__ = ["KINDS", "Inside", "own", "survivors", "wait_until_gone"]
+__all__ = ["KINDS", "Inside", "living", "own", "survivors", "wait_until_gone"]
 
 KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
@@ -18,6 +18,7 @@ SCRIPT = (
     'for n in cgroup ipc mnt net pid user uts; do echo "$n $(readlink /proc/self/ns/$n)"; done; '
     'echo "boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"; '
     'echo "kernel $(uname -r)"; '
+    'read -r first < /proc/1/stat && echo "first $first"; '
     'for f in /tmp/bench-seen "$HOME/bench-seen"; do '
     '[ -e "$f" ] && echo "seen $(cat "$f")"; echo {token} > "$f" 2>/dev/null; done; true'
 )
@@ -32,12 +33,15 @@ class Inside:
         namespaces: by kind, as the kernel names them.
         boot: the kernel's id of this boot.
         kernel: its release.
+        born: when its first process was started, in seconds since the machine was; ``None`` if it
+            does not tell.
         seen: marks of earlier ones.
     """
 
     namespaces: dict[str, str] = field(default_factory=dict)
     boot: str = ""
     kernel: str = ""
+    born: float | None = None
     seen: tuple[str, ...] = ()
 
     @classmethod
@@ -46,7 +50,8 @@ class Inside:
         told = {name: value.strip() for name, value in words if name != "seen"}
         spaces = {kind: told[kind] for kind in KINDS if told.get(kind)}
         seen = tuple(value for name, value in words if name == "seen")
-        return cls(spaces, told.get("boot", ""), told.get("kernel", ""), seen)
+        born = birth(told["first"]) if "first" in told else None
+        return cls(spaces, told.get("boot", ""), told.get("kernel", ""), born, seen)
 
     def differs(self) -> tuple[str, ...]:
         """The kinds of namespaces that are not this process's."""
@@ -59,6 +64,29 @@ class Inside:
             return f"another kernel ({self.kernel})"
         differs = self.differs()
         return f"own {', '.join(differs)}" if differs else "nothing of its own"
+
+
+def birth(stat: str) -> float:
+    """When a process was started, by its line of ``/proc/PID/stat``: proc(5), field 22."""
+    return int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def check_new(inside: Inside, call: int) -> None:
+    """Raise Fault if a sandbox is older than the call that is said to have made it.
+
+    Args:
+        inside: what a command in it saw.
+        call: the moment of the call, in nanoseconds of the monotonic clock.
+    """
+    if inside.born is None or inside.boot != own().boot or "pid" not in inside.differs():
+        return
+    since = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.monotonic_ns() - call) / 1e9
+    if inside.born < since - TICKS:
+        raise Fault("reuse", f"it was started {since - inside.born:.2f} s before it was asked for")
+
+
+TICKS = 0.03
+"""How far a time in ticks of the kernel may be off, in seconds."""
 
 
 def script(token: str) -> str:
@@ -119,6 +147,28 @@ def survivors(inside: Inside) -> list[int]:
         except ProcessLookupError:
             continue
     return opened
+
+
+def living(pid_namespaces: set[str], seconds: float) -> set[str]:
+    """Those of these namespaces in which there still are processes, after `seconds` at most."""
+    found: dict[int, str] = {}
+    for space in pid_namespaces - {"", own().namespaces["pid"]}:
+        for pid in members(space):
+            try:
+                found[os.pidfd_open(pid)] = space
+            except ProcessLookupError:
+                continue
+    deadline = time.monotonic() + seconds
+    try:
+        for descriptor in list(found):
+            patience = max(0.0, deadline - time.monotonic())
+            if select.select([descriptor], [], [], patience)[0]:
+                os.close(descriptor)
+                del found[descriptor]
+        return set(found.values())
+    finally:
+        for descriptor in found:
+            os.close(descriptor)
 
 
 def wait_until_gone(inside: Inside, seconds: float) -> None:

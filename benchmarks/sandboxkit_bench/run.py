@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import sandboxkit
 
 from . import FORMAT
+from .findings import left_over, observed
 from .machine import describe, floor
 from .results import Results
 from .scenario import Call, Scenario
@@ -80,5 +81,6 @@ def run(
         done += scenario.seconds
     for name, values in floor().items():
         results.floor[name] += values
+    results.findings += left_over(settings) + observed(results)
     results.seconds = round(time.monotonic() - began, 1)
     return results

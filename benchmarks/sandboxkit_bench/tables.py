@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .figures import Row, rows
+from .figures import Row, ratio_of, rows
+from .goals import judge, shown
 from .results import Results
 from .stats import Interval
 from .units import factor, quantity
@@ -69,9 +70,63 @@ def scenario_table(results: Results, scenario: str) -> list[str]:
     return table(head, lines)
 
 
+def goal_table(results: Results) -> list[str]:
+    """What is to be reached, and whether this run shows it."""
+    lines = []
+    for one in judge(results):
+        unit = one.goal.unit
+        sign = "at least" if one.goal.least else "at most"
+        low, high = shown(one.figure.low, unit), shown(one.figure.high, unit)
+        interval = f"{low} to {high}" if not math.isnan(one.figure.low) else "none"
+        least = ""
+        if one.goal.floor is not None:
+            least = f"{shown(one.goal.floor, unit)}: {one.floor_word}"
+        lines.append(
+            [
+                one.goal.what,
+                f"{sign} {shown(one.goal.bound, unit)}",
+                shown(one.figure.value, unit),
+                interval,
+                one.word,
+                least,
+            ]
+        )
+    return table(["what", "goal", "here", "95 % interval", "goal met?", "must be shown"], lines)
+
+
+def same_lines(results: Results) -> list[str]:
+    """What the comparisons of a case with itself say: what a ratio is where nothing differs."""
+    out = []
+    for case in results.cases:
+        if not case.contender.endswith("(A/A)"):
+            continue
+        ratio = ratio_of(results, case.scenario, case.contender, case.contender[:-6])
+        text = f"{factor(ratio.value)} ({factor(ratio.low)} to {factor(ratio.high)})"
+        if not ratio.known:
+            word = "not enough data"
+        else:
+            word = "holds" if ratio.low <= 1 <= ratio.high else "DOES NOT HOLD: believe no ratio"
+        out.append(f"- {case.scenario}: {text} against itself: {word}")
+    return out
+
+
 def markdown(results: Results) -> str:
     """The whole report."""
-    out = [f"# sandboxkit bench, {results.started}", ""]
+    out = [
+        f"# sandboxkit bench, {results.started}",
+        "",
+        f"sandboxkit {results.version}; {results.seconds:.0f} s; seed {results.seed}. Times are of "
+        "this machine, now; ratios are of contenders that took turns in one run.",
+        "",
+        "## Goals",
+        "",
+        *goal_table(results),
+        "",
+        "## The same against itself",
+        "",
+        *same_lines(results),
+        "",
+    ]
     for scenario in results.scenarios():
         out += [f"## {scenario}", "", *scenario_table(results, scenario), ""]
     if results.missing:

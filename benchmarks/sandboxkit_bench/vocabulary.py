@@ -43,8 +43,11 @@ ISOLATION = (
 LOADS = ("closed", "open", "burst", "soak")
 """Closed: one after the other. Open: at times fixed before. Burst: all at once."""
 
-FAILURES = ("timeout", "error", "verify", "reuse", "isolation", "leak", "died")
-"""What can be wrong with a sample. All of them count as not finished by the deadline."""
+FAILURES = ("timeout", "error", "verify", "reuse", "twins", "isolation", "leak", "died")
+"""What can be wrong with a sample. All of them count as not finished by the deadline.
+
+Twins drew the same random numbers.
+"""
 
 
 def checked(word: str, known: tuple[str, ...] | dict[str, str], what: str) -> str:

@@ -9,14 +9,21 @@ from sandboxkit import AsyncSandbox, Sandbox, SandboxError
 
 from ..case import Case
 from ..challenge import KEY_FILE, Answer, Challenge, key
-from ..probe import Inside, check_isolation, script, wait_until_gone
+from ..probe import Inside, check_isolation, check_new, script, wait_until_gone
 from ..settings import Settings, isolation_of
 from ..trial import Fault, Trial
 
 __all__ = ["KitLive", "KitStart", "inside_of"]
 
-PATIENCE = 2.0
-"""Seconds that processes of a destroyed sandbox have to be gone."""
+
+DRAW = """\
+import os, random, sys, uuid
+print(random.random(), uuid.uuid4(), os.urandom(8).hex())
+if "numpy" in sys.modules:
+    import numpy
+    print(numpy.random.random())
+"""
+"""What no two sandboxes may answer alike, as two forks of one interpreter may."""
 
 
 def inside_of(sandbox: Sandbox, token: str) -> Inside:
@@ -28,9 +35,13 @@ class KitStart(Case):
     """A sandbox from nothing to the answer of a program, and to its end.
 
     One sandbox is kept alive beside, as in a server: so the provider's client is connected.
+
+    Attributes:
+        patience: seconds that the processes of a destroyed sandbox have to be gone.
     """
 
     baseline = False
+    patience = 2.0
 
     def __init__(
         self,
@@ -50,6 +61,7 @@ class KitStart(Case):
         self.every = 1 if self.start_class == "forked" else 2
         self.arguments = settings.create(profile, useful=useful)
         self._keeper: Sandbox | None = None
+        self._drawn: set[str] = set()
 
     def prepare(self) -> None:
         self._keeper = Sandbox.create(**self.arguments)
@@ -61,7 +73,7 @@ class KitStart(Case):
         trial.mark("exec_sent")
         if self.how == "cell":
             sandbox.run_code(program, on_stdout=trial.hear, timeout=trial.limit)
-        elif self.how == "python3 -c":
+        else:
             command = ["python3", "-c", program]
             sandbox.run(command, on_stdout=trial.hear, timeout=trial.limit)
         trial.mark("exit_known")
@@ -80,11 +92,26 @@ class KitStart(Case):
         trial.began(answer.clock)
         inside = inside_of(trial.kept["sandbox"], f"{self.settings.token}-{trial.number}")
         self.judge(trial, answer, inside)
+        if self.how == "cell":
+            drawn = trial.kept["sandbox"].run_code(DRAW, timeout=20).check().logs.stdout
+            self.check_unlike(drawn)
+
+    def check_unlike(self, drawn: str) -> None:
+        """Raise Fault if an earlier sandbox drew one of these random numbers too."""
+        numbers = drawn.split()
+        if len(numbers) < 3:
+            raise Fault("verify", f"random numbers were asked for, and {drawn[:60]!r} came")
+        same = self._drawn.intersection(numbers)
+        self._drawn.update(numbers)
+        if same:
+            raise Fault("twins", f"another sandbox drew {same.pop()} as well")
 
     def judge(self, trial: Trial, answer: Answer, inside: Inside) -> None:
         """Hold what a later command saw against the answer and what is declared."""
         trial.kept["inside"] = inside
         check_isolation(inside, self.isolation, answer.namespace)
+        if self.start_class != "pooled":
+            check_new(inside, trial.marks["call"])
         self.probed = inside.says()
 
     def tidy(self, trial: Trial) -> None:
@@ -98,7 +125,7 @@ class KitStart(Case):
         finally:
             sandbox.close()
         if inside := trial.kept.get("inside"):
-            wait_until_gone(inside, PATIENCE)
+            wait_until_gone(inside, self.patience)
             trial.mark("resources_gone")
 
     async def destroy(self, trial: Trial) -> None:

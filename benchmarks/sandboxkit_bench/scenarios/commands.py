@@ -156,14 +156,15 @@ class Port(KitLive):
         super().prepare()
         program = SERVER.format(name=KEY_FILE)
         self._server = self.sandbox.start(["python3", "-c", program])
-        self._url = urlsplit(str(self.sandbox.url(8000)))
+        url = self.sandbox.url(8000)
+        self._url, self._headers = urlsplit(url.bare), dict(url.headers)
 
     def attempt(self, trial: Trial) -> None:
         connection = http.client.HTTPConnection(
             self._url.hostname or "", self._url.port, timeout=trial.limit
         )
         path = f"{self._url.path.rstrip('/')}/{trial.challenge.a}"
-        connection.request("GET", f"{path}?{self._url.query}" if self._url.query else path)
+        connection.request("GET", path, headers=self._headers)
         response = connection.getresponse()
         first = response.read(1)
         trial.mark("first_stdout")

@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+import time
+
 from sandboxkit import Sandbox
 
 from ..case import Case
+from ..challenge import Answer
 from ..contenders.bwrap import Bubblewrap
 from ..contenders.docker_api import ApiStart
 from ..contenders.docker_cli import DockerRun
 from ..contenders.host import HostPython
-from ..contenders.kit import KitStart
+from ..contenders.kit import KitStart, inside_of
 from ..contenders.oci import Runtime
 from ..settings import Settings
-from ..trial import Trial
+from ..trial import Fault, Trial
 
-__all__ = ["START", "START_USEFUL", "bare", "restored", "useful"]
+__all__ = ["READY", "RESTORE", "START", "START_USEFUL", "bare", "ready", "restored", "useful"]
 
 START = "create to answer"
 START_USEFUL = "create to answer, numpy and pandas"
+READY = "create to the end of a command"
 RESTORE = "create from snapshot to answer"
+
+
+class Ready(KitStart):
+    """A command directly after `create`, and the same once more when no clock runs.
+
+    If the first takes far longer, `create` returned before there was anything to use.
+    """
+
+    def __init__(self, settings: Settings, profile: str) -> None:
+        super().__init__(settings, profile, READY)
+        self.end = "exit_known"
+
+    def attempt(self, trial: Trial) -> None:
+        sandbox = trial.kept["sandbox"] = Sandbox.create(**self.arguments)
+        trial.mark("allocated")
+        trial.mark("exec_sent")
+        trial.text = sandbox.run(self.command(trial), timeout=trial.limit).stdout
+        trial.mark("exit_known")
+
+    def command(self, trial: Trial) -> list[str]:
+        return ["sh", "-c", f"echo $(({trial.challenge.a} + {trial.challenge.b}))"]
+
+    def verify(self, trial: Trial) -> None:
+        began = time.perf_counter()
+        again = trial.kept["sandbox"].run(self.command(trial), timeout=trial.limit).stdout
+        trial.extra["again"] = time.perf_counter() - began
+        for text in (trial.text, again):
+            if text.strip() != str(trial.challenge.a + trial.challenge.b):
+                raise Fault("verify", f"got {text[:80]!r}")
+        inside = inside_of(trial.kept["sandbox"], f"{self.settings.token}-{trial.number}")
+        self.judge(trial, Answer("", 0), inside)
+
+
+def ready(settings: Settings) -> list[Case]:
+    """Up to the first command of a shell."""
+    return [Ready(settings, profile) for profile in settings.profiles]
 
 
 def bare(settings: Settings) -> list[Case]:
