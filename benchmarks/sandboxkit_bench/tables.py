@@ -115,8 +115,10 @@ def markdown(results: Results) -> str:
     out = [
         f"# sandboxkit bench, {results.started}",
         "",
-        f"sandboxkit {results.version}; {results.seconds:.0f} s; seed {results.seed}. Times are of "
-        "this machine, now; ratios are of contenders that took turns in one run.",
+        (
+            f"sandboxkit {results.version}; {results.seconds:.0f} s; seed {results.seed}. Times are of "
+            "this machine, now; ratios are of contenders that took turns in one run."
+        ),
         "",
         "## Goals",
         "",

@@ -64,7 +64,12 @@ def ready(settings: Settings) -> list[Case]:
 def bare(settings: Settings) -> list[Case]:
     """``print(1 + 1)``."""
     cases: list[Case] = [KitStart(settings, profile, START) for profile in settings.profiles]
-    cases += [KitStart(settings, settings.profiles[0], START, how="python3 -c")]
+    first = settings.profiles[0]
+    cases.append(KitStart(settings, first, START, how="python3 -c"))
+    # The same once more: what a ratio is where there is no difference.
+    same = KitStart(settings, first, START)
+    same.contender = f"sandboxkit {first} (A/A)"
+    cases.append(same)
     if settings.baselines:
         cases += [
             HostPython(settings, START),
