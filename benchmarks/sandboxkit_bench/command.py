@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,10 @@ from pathlib import Path
 import click
 
 from .catalogue import CATALOGUE, chosen
-from .results import Results, save
+from .compare import changes, condition, table_of
+from .page import page
+from .results import Results, load, save
+from .results import schema as schema_of
 from .run import Progress, run
 from .settings import Settings, data_environment, images, isolation_of
 from .tables import markdown
@@ -49,10 +53,11 @@ def progress() -> Iterator[Callable[[Progress], None]]:
 def write(results: Results, output: Path) -> list[Path]:
     """Write the report in all its forms; the files."""
     output.mkdir(parents=True, exist_ok=True)
-    raw, text = output / "results.json", output / "report.md"
+    raw, text, html = (output / name for name in ("results.json.gz", "report.md", "report.html"))
     save(results, raw)
     text.write_text(markdown(results), "utf-8")
-    return [raw, text]
+    html.write_text(page(results), "utf-8")
+    return [raw, text, html]
 
 
 class _Group(click.Group):
@@ -77,6 +82,45 @@ def names() -> None:
     """Name the scenarios."""
     for one in CATALOGUE:
         click.echo(f"{one.key:10} {one.seconds:4.0f} s  {one.title}")
+
+
+@bench.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--output", metavar="DIRECTORY", type=click.Path(file_okay=False, path_type=Path),
+              help="Write report.md and report.html there; else the table is printed.")  # fmt: skip
+def report(file: Path, output: Path | None) -> None:
+    """Make the report of a run again, from its FILE of raw results."""
+    results = load(file)
+    if output is None:
+        click.echo(markdown(results))
+    else:
+        write(results, output)
+
+
+@bench.command()
+@click.argument("base", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("head", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--fail-if", metavar="CONDITION", help="Such as 'ratio_low > 1.05 or failures > 0'.")
+@click.option("--ours", is_flag=True, help="Only sandboxkit's own lines.")
+def compare(base: Path, head: Path, fail_if: str | None, ours: bool) -> int:
+    """Compare two runs of the same machine; ends with 1 if the condition holds for any case."""
+    fails = condition(fail_if) if fail_if is not None else None
+    found = changes(load(base), load(head))
+    if ours:
+        found = [one for one in found if one.contender.startswith("sandboxkit ")]
+    click.echo("\n".join(table_of(found)))
+    if fails is None:
+        return 0
+    failed = [one for one in found if fails(one)]
+    for one in failed:
+        click.echo(f"{fail_if} holds: {one.scenario}, {one.contender}", err=True)
+    return 1 if failed or not found else 0
+
+
+@bench.command()
+def schema() -> None:
+    """Print the form of the raw results, as a JSON Schema."""
+    click.echo(json.dumps(schema_of(), indent=2))
 
 
 @bench.command(name="run")

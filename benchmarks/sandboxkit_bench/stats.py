@@ -17,7 +17,9 @@ __all__ = [
     "median",
     "median_interval",
     "percentile",
+    "quantile",
     "ratio_interval",
+    "unpaired_interval",
     "verdict",
     "wilson",
 ]
@@ -107,6 +109,25 @@ def ratio_interval(
     ]
     low, high = _bounds(ratios)
     return Interval(_ratio(pairs, q), low, high, len(shared))
+
+
+def unpaired_interval(
+    above: Blocks, below: Blocks, *, seed: int = 1, resamples: int = RESAMPLES
+) -> Interval:
+    """As `ratio_interval` of medians, where the two sides had no blocks together: two runs."""
+    ours, theirs = list(above.values()), list(below.values())
+    drawing = random.Random(seed)
+
+    def ratio(one: list[Sequence[float]], other: list[Sequence[float]]) -> float:
+        return _ratio([(_flat(one), _flat(other))], 0.5)
+
+    fewest = min(len(ours), len(theirs))
+    drawn = [
+        ratio(drawing.choices(ours, k=len(ours)), drawing.choices(theirs, k=len(theirs)))
+        for _ in range(resamples if fewest >= ENOUGH else 0)
+    ]
+    low, high = _bounds(drawn)
+    return Interval(ratio(ours, theirs), low, high, fewest)
 
 
 def median_interval(blocks: Blocks, *, seed: int = 1, resamples: int = RESAMPLES) -> Interval:

@@ -110,15 +110,22 @@ def same_lines(results: Results) -> list[str]:
     return out
 
 
+def finding_lines(results: Results) -> list[str]:
+    """What a reader must know, a line each."""
+    out = []
+    for one in results.findings:
+        where = ", ".join(word for word in (one.scenario, one.contender) if word)
+        out.append(f"{one.kind}, {where}: {one.text}" if where else f"{one.kind}: {one.text}")
+    return out
+
+
 def markdown(results: Results) -> str:
     """The whole report."""
     out = [
         f"# sandboxkit bench, {results.started}",
         "",
-        (
-            f"sandboxkit {results.version}; {results.seconds:.0f} s; seed {results.seed}. Times are of "
-            "this machine, now; ratios are of contenders that took turns in one run."
-        ),
+        f"sandboxkit {results.version}; {results.seconds:.0f} s; seed {results.seed}. Times are of",
+        "this machine, now; ratios are of contenders that took turns in one run.",
         "",
         "## Goals",
         "",
@@ -136,10 +143,7 @@ def markdown(results: Results) -> str:
         out += [f"- {one.what}: {one.why} {one.fix}".rstrip() for one in results.missing] + [""]
     if results.findings:
         out += ["## Findings", ""]
-        for found in results.findings:
-            where = ", ".join(word for word in (found.scenario, found.contender) if word)
-            out.append(f"- **{found.kind}** {where}: {found.text}")
-        out.append("")
+        out += [f"- {line}" for line in finding_lines(results)] + [""]
     if results.floor:
         out += ["## The machine", ""]
         lines = [

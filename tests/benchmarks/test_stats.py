@@ -28,11 +28,11 @@ def test_a_percentile_needs_samples_beyond_it() -> None:
 def test_a_case_compared_with_itself_has_no_difference_in_19_of_20_runs() -> None:
     """A/A: both sides are drawn from the same distribution."""
     runs = [
-        ratio_interval(drawn(2 * seed, 0.01), drawn(2 * seed + 1, 0.01), resamples=300)
-        for seed in range(200)
+        ratio_interval(drawn(2 * seed, 0.01), drawn(2 * seed + 1, 0.01), resamples=200)
+        for seed in range(100)
     ]
     right = sum(one.low <= 1 <= one.high for one in runs)
-    assert right >= 180, f"{right} of {len(runs)} intervals contain 1"
+    assert right >= 89, f"{right} of {len(runs)} intervals contain 1"
 
 
 def test_a_minute_in_which_the_machine_was_busy_weighs_on_both() -> None:
