@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,12 @@ import pytest
 
 __all__ = ["OwnEngine", "eventually", "file_system"]
 
-# In a network of its own, or it would take the other engine's bridge away.
-_ALONE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec dockerd "$@"', "dockerd"]
+# In a network of its own, or it would take the other engine's bridge away. A listener that it is
+# handed, as systemd hands them, stays in ours.
+_ALONE = [
+    "unshare", "--net", "bash", "-c",
+    'ip link set lo up && LISTEN_PID=$$ exec dockerd "$@" 3<&"${LISTENER:-0}"', "dockerd",
+]  # fmt: skip
 
 
 def eventually(true: Callable[[], object], seconds: float = 15.0) -> None:
@@ -62,18 +67,23 @@ class OwnEngine:
     Args:
         place: where all that is its own lies.
         driver: of its storage.
-        more: arguments of dockerd, such as further addresses.
+
+    Attributes:
+        more: arguments of dockerd, for when it is started next.
+        listener: where clients reach it besides, if anywhere.
     """
 
-    def __init__(self, place: Path, driver: str = "vfs", more: Sequence[str] = ()) -> None:
+    def __init__(self, place: Path, driver: str = "vfs") -> None:
         self.address = f"unix://{place}/engine.sock"
+        self.more: Sequence[str] = ()
+        self.listener: socket.socket | None = None
         self._log = place / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._command = [
             *_ALONE,
             "--data-root", f"{place}/data", "--exec-root", f"{place}/exec",
             "--pidfile", f"{place}/pid", "--host", self.address,
-            "--bridge", "none", "--iptables=false", "--storage-driver", driver, *more,
+            "--bridge", "none", "--iptables=false", "--storage-driver", driver,
         ]  # fmt: skip
 
     @property
@@ -94,8 +104,16 @@ class OwnEngine:
 
     def start(self) -> None:
         """Return when it answers."""
+        command = [*self._command, *self.more]
+        env, fds = dict(os.environ), []
+        if self.listener is not None:
+            command += ["--host", "fd://"]
+            fds = [self.listener.fileno()]
+            env |= {"LISTEN_FDS": "1", "LISTENER": str(fds[0])}
         with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=env, pass_fds=fds, stdin=subprocess.DEVNULL
+            )
         asking = ["docker", "--host", self.address, "info"]
         eventually(lambda: subprocess.run(asking, capture_output=True).returncode == 0, 60)
 

@@ -33,10 +33,9 @@ def _rules(api: tuple[int, ...]) -> Check:
 
 def _engine() -> tuple[Check, tuple[int, ...]]:
     """Whether one answers, and the version of its interface."""
-    from .engine import Engine, locate
+    from .engine import Engine
 
-    address, context = locate(None)
-    endpoint = address or f"context {context}"
+    endpoint = Engine(None).endpoint
 
     async def ask() -> tuple[str, str]:
         engine = Engine(None)

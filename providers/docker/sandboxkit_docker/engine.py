@@ -8,7 +8,6 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import aiohttp
@@ -18,46 +17,18 @@ from aiodocker.exceptions import DockerError
 from aiodocker.stream import Stream
 from yarl import URL
 
-from sandboxkit.errors import ConfigError, ProviderUnavailableError
+from sandboxkit.errors import ConfigError
 
+from . import tls
 from .errors import Absent, Conflict, translated
+from .location import locate, without_password
+from .ssh import SshConnector
 
-__all__ = ["DEFAULT_SOCKET", "Engine", "locate"]
+__all__ = ["Engine"]
 
 T = TypeVar("T")
 
-DEFAULT_SOCKET = "/var/run/docker.sock"
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "~/.docker/run/docker.sock")
-
-
-def locate(host: str | None) -> tuple[str | None, str | None]:
-    """The engine's address, or else the name of the context that says it.
-
-    The order is that of Docker's own command line: what was said here, then ``DOCKER_HOST``, then
-    a context, then the usual sockets.
-    """
-    address = host or os.environ.get("DOCKER_HOST")
-    if address:
-        return address, None
-    context = os.environ.get("DOCKER_CONTEXT") or _current_context()
-    if context and context != "default":
-        return None, context
-    rootless = os.environ.get("XDG_RUNTIME_DIR")
-    for name in (*_SOCKETS, *([f"{rootless}/docker.sock"] if rootless else ())):
-        path = Path(name).expanduser()
-        if path.is_socket():
-            return f"unix://{path}", None
-    return f"unix://{DEFAULT_SOCKET}", None
-
-
-def _current_context() -> str:
-    path = Path(os.environ.get("DOCKER_CONFIG", "~/.docker"), "config.json").expanduser()
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return str(found.get("currentContext") or "") if isinstance(found, dict) else ""
-
+_PORT, _TLS_PORT = 2375, 2376  # where engines listen that were not told otherwise
 
 _inherited: list[Docker] = []
 _versions: dict[str, str] = {}  # of the interface, by endpoint: each is asked for it once
@@ -70,6 +41,21 @@ class _Docker(Docker):
         session = getattr(self, "session", None)
         if session is not None and isinstance(session.connector, aiohttp.UnixConnector):
             session.detach()
+
+
+async def _closed_in_the_end(sdk: Docker) -> None:
+    """Close it when the loop ends, also where nobody closes anything; until then, wait."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        await _close(sdk)
+
+
+async def _close(sdk: Docker) -> None:
+    await sdk.close()
+    await sdk.connector.close()
+    if isinstance(sdk.connector, SshConnector):
+        await sdk.connector.hang_up()
 
 
 class Engine:
@@ -85,12 +71,13 @@ class Engine:
 
     def __init__(self, host: str | None) -> None:
         address, context = locate(host)
-        self.endpoint = address or f"context {context}"
+        self.endpoint = without_password(address or f"context {context}")
         self.is_local = address is not None and address.startswith("unix://")
         self._address = address
         self._context = context
         self._sdk: Docker | None = None
         self._pid = 0
+        self._keeper: asyncio.Task[None] | None = None
 
     @property
     def sdk(self) -> Any:
@@ -105,22 +92,18 @@ class Engine:
             self._sdk = None
         if self._sdk is None:
             self._sdk, self._pid = self._open(), os.getpid()
+            if not self.is_local:
+                keeping = _closed_in_the_end(self._sdk)
+                self._keeper = asyncio.get_running_loop().create_task(keeping)
         return self._sdk
 
     def _open(self) -> Docker:
-        # Without a pool nothing is left open in a process that ends without closing; and on this
-        # machine a connection costs nothing.
-        path = (self._address or "").removeprefix("unix://")
         version = _versions.get(self.endpoint, "auto")
         try:
-            if self.is_local:
-                connector = aiohttp.UnixConnector(path, force_close=True)
-                return _Docker(url="http://localhost", connector=connector, api_version=version)
-            return _Docker(url=self._address, context=self._context, api_version=version)
-        except ImportError as error:
-            raise ProviderUnavailableError(
-                f"{self.endpoint} needs {error.name}", hint="pip install 'aiodocker[ssh]'"
-            ) from error
+            if self._address is None:
+                return _Docker(context=self._context, api_version=version)
+            url, connector = _connector(self._address)
+            return _Docker(url=url, connector=connector, api_version=version)
         except (ValueError, DockerError) as error:
             raise ConfigError(
                 f"the engine's address {self.endpoint!r} is wrong: {error}"
@@ -131,8 +114,11 @@ class Engine:
         sdk, self._sdk = self._sdk, None
         if sdk is not None and self._pid == os.getpid():
             _versions[self.endpoint] = sdk.api_version
-            await sdk.close()
-            await sdk.connector.close()
+            if self._keeper is None:
+                await _close(sdk)
+            else:
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper])
 
     def translated(self, op: str, *, sent: bool = True) -> contextlib.AbstractContextManager[None]:
         """A ``with`` block in which the SDK's errors become ours."""
@@ -289,3 +275,29 @@ class Engine:
 async def _chunks(archive: IO[bytes]) -> AsyncIterator[bytes]:
     while chunk := await asyncio.to_thread(archive.read, 1 << 20):
         yield chunk
+
+
+def _connector(address: str) -> tuple[str, aiohttp.BaseConnector]:
+    """What requests are addressed to, and what carries them.
+
+    Raises:
+        ValueError: the address is wrong.
+    """
+    scheme, separator, rest = address.partition("://")
+    if scheme == "unix":
+        # Without a pool nothing is left open in a process that ends without closing; and on this
+        # machine a connection costs nothing.
+        return "http://localhost", aiohttp.UnixConnector(rest, force_close=True)
+    if scheme == "ssh":
+        return "http://localhost", SshConnector(address)
+    if scheme not in ("tcp", "http", "https") or not separator:
+        raise ValueError("it begins with none of unix://, tcp://, https://, ssh://")
+    secure = scheme == "https" or tls.is_wanted()
+    url = URL(f"{'https' if secure else 'http'}://{rest}")
+    if not url.host:
+        raise ValueError("it names no host")
+    if url.explicit_port is None:
+        url = url.with_port(_TLS_PORT if secure else _PORT)
+    # No limit: each guest that is talked to has a connection for as long as that goes on.
+    trust = tls.client_context() if tls.is_wanted() else True
+    return str(url).rstrip("/"), aiohttp.TCPConnector(limit=0, ssl=trust)

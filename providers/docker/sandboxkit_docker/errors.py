@@ -16,6 +16,8 @@ from aiodocker import exceptions as sdk
 
 from sandboxkit import errors
 
+from .ssh import SAID
+
 __all__ = ["NO_ENGINE", "Absent", "Conflict", "translated"]
 
 NO_ENGINE = 900
@@ -62,6 +64,11 @@ _RULES = (
         "docker login",
     ),
     _Rule(r"invalid reference format", errors.InvalidRequestError),
+    _Rule(
+        r"HTTP request to an HTTPS server",
+        errors.ProviderUnavailableError,
+        "set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to where the certificates are",
+    ),
 )
 
 _BY_STATUS: dict[int, type[errors.SandboxError]] = {
@@ -125,9 +132,39 @@ def _made(
 _LOST = ("disconnected", "reset", "broken pipe", "closing transport", "payload")
 
 
+class _Reason(NamedTuple):
+    pattern: str
+    reason: str
+    hint: str = _DOCTOR
+
+
+# Why there was no connection, from what the system, OpenSSL or ssh says; `{}` is what was found.
+_TRUST = "look at DOCKER_CERT_PATH, and at the name in DOCKER_HOST"
+_REASONS = (
+    _Reason(
+        rf"{SAID}(.*(?:permission denied|host key|resolve hostname|timed out|refused|no route|"
+        r"not found|no such program|too many auth).*)\]",
+        "ssh says: {}",
+        "ssh {endpoint} docker version",
+    ),
+    _Reason(
+        r"certificate verify failed:? ?([^(]*)", "its certificate is not to be trusted: {}", _TRUST
+    ),
+    _Reason(r"alert.*(?:certificate|unknown ca)", "it wants another certificate of ours", _TRUST),
+    _Reason(r"record layer|wrong version number", "it does not speak TLS", _TRUST),
+    _Reason(r"permission denied", "permission denied: this user may not use it"),
+    _Reason(r"no such file", "there is no such socket"),
+    _Reason(r"refused", "nobody listens there"),
+)
+
+
 def _unreachable(message: str, op: str, endpoint: str, sent: bool) -> errors.SandboxError:
-    lowered = message.lower()
-    if any(word in lowered for word in _LOST):
+    for rule in _REASONS:
+        found = re.search(rule.pattern, message, re.IGNORECASE)
+        if found:
+            reason = rule.reason.format(*found.groups()).strip()
+            return _no_engine(endpoint, reason, op, rule.hint.format(endpoint=endpoint))
+    if SAID in message or any(word in message.lower() for word in _LOST):
         return errors.TransportError(
             f"the connection to the engine at {endpoint} broke",
             op=op,
@@ -135,17 +172,13 @@ def _unreachable(message: str, op: str, endpoint: str, sent: bool) -> errors.San
             retryable=True,
             hint=_DOCTOR,
         )
-    if "permission denied" in lowered:
-        reason = "permission denied: this user may not use it"
-    elif "no such file" in lowered:
-        reason = "there is no such socket"
-    elif "refused" in lowered:
-        reason = "nobody listens there"
-    else:
-        reason = "it cannot be reached"
+    return _no_engine(endpoint, "it cannot be reached", op, _DOCTOR)
+
+
+def _no_engine(endpoint: str, reason: str, op: str, hint: str) -> errors.SandboxError:
     return errors.ProviderUnavailableError(
         f"no engine answers at {endpoint}: {reason}",
         op=op,
         outcome="not_started",
-        hint=_DOCTOR,
+        hint=hint,
     )

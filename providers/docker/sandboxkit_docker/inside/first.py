@@ -7,6 +7,7 @@ configuration, which engines show and images keep. It answers with one line on s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, Dict, NoReturn
@@ -14,6 +15,7 @@ from typing import Any, Dict, NoReturn
 from sandboxkit.guest.agent.accounts import Account
 from sandboxkit.guest.agent.config import DEFAULT_PATH, AgentConfig
 from sandboxkit.guest.agent.serve import serve
+from sandboxkit.guest.agent.server import Server
 
 from . import account, door, outlet, pausing, rights
 from .orders import read_orders, say
@@ -21,6 +23,7 @@ from .orders import read_orders, say
 __all__ = ["main"]
 
 _WRAPPER = "python"
+_FAREWELL = 3.0  # seconds after which nobody listens to our standard output any more
 
 
 def main() -> NoReturn:
@@ -42,7 +45,7 @@ def main() -> NoReturn:
         listen=listen,
         admit=door.is_from_outside,
         ready=lambda: _ready(listen),
-        extend=pausing.install,
+        extend=_extend,
     )
     del way_out
     os._exit(0)
@@ -54,9 +57,25 @@ def _ready(listen: str) -> None:
     if owner.st_uid != os.getuid():
         os.chown(listen, owner.st_uid, owner.st_gid)
     say({"event": "ready"})
+    _silence(0)
+
+
+def _extend(server: Server) -> None:
+    pausing.install(server)
+    server.loop.call_later(_FAREWELL, _take_leave)
+
+
+def _take_leave() -> None:
+    # Who gave us our orders has hung up. Those in between, such as a `docker system dial-stdio` on
+    # the engine's machine, learn that only when there is something to pass on.
+    with contextlib.suppress(OSError):
+        os.write(1, b"\n")
+    _silence(1)
+
+
+def _silence(fd: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1):
-        os.dup2(null, fd)
+    os.dup2(null, fd)
     os.close(null)
 
 
