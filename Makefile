@@ -28,7 +28,9 @@ PROOFS := docs/conformance/{profile}.json
 # Whole runs of pytest inside one test, which take as long as all others together.
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
-.PHONY: bench demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak \
+MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
+
+.PHONY: matrix bench demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak \
 	attacks-rootless
 
 demo: $(READY)
@@ -61,6 +63,10 @@ attacks-rootless: $(READY)
 # The proofs that later runs may not lose.
 reports: $(READY)
 	$(BIN)/python -m pytest tests/conformance/test_ours.py --report '$(PROOFS)'
+
+# The table of what providers can do, from those reports.
+matrix: $(READY)
+	$(BIN)/python -m sandboxkit.conformance.matrix --page docs/providers/README.md $(MATRIX:%=docs/conformance/%.json)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
