@@ -22,8 +22,15 @@ def closed(make: Callable[[Settings], list[Case]]) -> Callable[[Call], Ran]:
     return play
 
 
+def start(call: Call) -> Ran:
+    """Starts, and their ends."""
+    ran = run_closed(starts.bare(call.settings), call)
+    ran.add(starts.teardown(ran))
+    return ran
+
+
 CATALOGUE = (
-    Scenario("start", starts.START, closed(starts.bare), 60, 80),
+    Scenario("start", f"{starts.START}, and the end", start, 60, 80),
     Scenario("useful", starts.START_USEFUL, closed(starts.useful), 45, 30),
     Scenario("ready", starts.READY, closed(starts.ready), 6, 60),
     Scenario("restore", starts.RESTORE, closed(starts.restored), 10, 60),

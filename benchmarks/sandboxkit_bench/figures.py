@@ -7,9 +7,41 @@ from dataclasses import dataclass
 
 from .results import Results
 from .samples import CaseInfo, Sample
-from .stats import Blocks, Interval, median_interval, percentile, ratio_interval, verdict, wilson
+from .scenarios import commands, starts, state, transfer
+from .stats import (
+    Blocks,
+    Interval,
+    median,
+    median_interval,
+    percentile,
+    ratio_interval,
+    verdict,
+    wilson,
+)
 
-__all__ = ["Row", "blocks_of", "ratio_of", "rows"]
+__all__ = ["Row", "blocks_of", "floor_of", "ratio_of", "rows"]
+
+
+FLOORS = {
+    starts.START: "fork with all namespaces new, and wait",
+    starts.READY: "fork with all namespaces new, and wait",
+    starts.RESTORE: "fork with all namespaces new, and wait",
+    commands.COMMAND: "spawn of /bin/true",
+    commands.FIRST_BYTE: "spawn of /bin/true",
+    commands.ECHO: "round trip, unix socket",
+    commands.PORT: "round trip, loopback TCP",
+    transfer.WRITE: "round trip, unix socket",
+    transfer.READ: "round trip, unix socket",
+    state.CELL: "round trip, unix socket",
+}
+"""What of the machine's own times a scenario's figures are told as multiples of."""
+
+
+def floor_of(results: Results, scenario: str) -> tuple[str, float] | None:
+    """What the machine itself takes for the least of a scenario, and how long: the median."""
+    name = FLOORS.get(scenario, "")
+    values = results.floor.get(name)
+    return (name, median(values)) if values else None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import sandboxkit
 
 from . import FORMAT
+from .audit import Census, containers_left
 from .findings import left_over, observed
 from .machine import describe, floor
 from .results import Results
@@ -64,11 +65,11 @@ def run(
     show(Progress("the machine itself", 0.0, whole))
     results.floor = floor()
     results.machine = describe()
-    done = 0.0
+    before, done = Census.take(), 0.0
     for number, scenario in enumerate(scenarios):
 
-        def tell(share: float, one: Scenario = scenario, before: float = done) -> None:
-            now = before + one.seconds * min(1.0, share)
+        def tell(share: float, one: Scenario = scenario, already: float = done) -> None:
+            now = already + one.seconds * min(1.0, share)
             show(Progress(one.title, now / whole, whole - now))
 
         tell(0.0)
@@ -81,6 +82,7 @@ def run(
         done += scenario.seconds
     for name, values in floor().items():
         results.floor[name] += values
-    results.findings += left_over(settings) + observed(results)
+    results.findings += left_over(settings) + containers_left(settings) + observed(results)
+    results.findings += Census.take().since(before)
     results.seconds = round(time.monotonic() - began, 1)
     return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .figures import Row, ratio_of, rows
+from .figures import Row, floor_of, ratio_of, rows
 from .goals import judge, shown
 from .results import Results
 from .stats import Interval
@@ -49,8 +49,10 @@ def failures_text(one: Row) -> str:
 def scenario_table(results: Results, scenario: str) -> list[str]:
     """The figures of a scenario, a contender a line."""
     lines = []
+    floor = floor_of(results, scenario)
     for one in rows(results, scenario):
         unit = one.case.unit
+        above = [factor(one.middle.value / floor[1])] if floor else []
         lines.append(
             [
                 one.case.contender,
@@ -63,11 +65,12 @@ def scenario_table(results: Results, scenario: str) -> list[str]:
                 "n too small" if one.p95 is None else quantity(one.p95, unit),
                 "n too small" if one.p99 is None else quantity(one.p99, unit),
                 ratio_text(one),
+                *above,
             ]
         )
     head = ["contender", "start", "isolation", "n", "failed", "best", "median (95 %)", "p95",
             "p99", "times the reference's median"]  # fmt: skip
-    return table(head, lines)
+    return table([*head, f"times the floor ({floor[0]})"] if floor else head, lines)
 
 
 def goal_table(results: Results) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from sandboxkit import Sandbox
 
@@ -14,13 +15,25 @@ from ..contenders.docker_cli import DockerRun
 from ..contenders.host import HostPython
 from ..contenders.kit import KitStart, inside_of
 from ..contenders.oci import Runtime
+from ..scenario import Ran
 from ..settings import Settings
 from ..trial import Fault, Trial
 
-__all__ = ["READY", "RESTORE", "START", "START_USEFUL", "bare", "ready", "restored", "useful"]
+__all__ = [
+    "READY",
+    "RESTORE",
+    "START",
+    "START_USEFUL",
+    "TEARDOWN",
+    "bare",
+    "ready",
+    "restored",
+    "useful",
+]
 
 START = "create to answer"
 START_USEFUL = "create to answer, numpy and pandas"
+TEARDOWN = "kill, confirmed"
 READY = "create to the end of a command"
 RESTORE = "create from snapshot to answer"
 
@@ -80,6 +93,30 @@ def bare(settings: Settings) -> list[Case]:
             ApiStart(settings, START),
         ]
     return cases
+
+
+def teardown(ran: Ran) -> Ran:
+    """The ends of the sandboxes of a scenario, whose moments its samples hold already."""
+    ends = Ran()
+    for sample in ran.samples:
+        marks = sample.marks
+        if sample.failure or "destroy_confirmed" not in marks:
+            continue
+        length = marks["destroy_confirmed"] - marks["destroy_called"]
+        gone: dict[str, float] = {}
+        if "resources_gone" in marks:
+            gone["gone"] = round(marks["resources_gone"] - marks["destroy_called"], 7)
+        ends.samples.append(
+            replace(sample, scenario=TEARDOWN, value=round(length, 7), marks={}, extra=gone)
+        )
+    told = {one.contender for one in ends.samples}
+    ends.cases = [
+        replace(case, scenario=TEARDOWN, start_class="live")
+        for case in ran.cases
+        if case.contender in told
+    ]
+    ends.samples = [replace(one, start_class="live") for one in ends.samples]
+    return ends
 
 
 def useful(settings: Settings) -> list[Case]:
