@@ -50,6 +50,7 @@ WIRES = {
     # Root has no capabilities in our own sandboxes, so a guest that runs as root there cannot act
     # for another user, as it can on E2B.
     "e2b": Wire("e2b", "e2b", {"guest_user": ""}),
+    "daytona": Wire("daytona", "daytona", {"guest_user": "", "images": False, "port_urls": False}),
 }
 """By profile."""
 

@@ -47,8 +47,9 @@ class Clocks:
         try:
             yield
         finally:
-            self._calls[record.id] -= 1
-            self.touch(record)
+            if record.id in self._calls:  # else it has ended meanwhile
+                self._calls[record.id] -= 1
+                self.touch(record)
 
     def touch(self, record: SandboxRecord) -> None:
         """A sandbox was used just now."""

@@ -8,8 +8,8 @@ socket. What there is to run in the sandbox is a Python 3.8 or later.
 
 from __future__ import annotations
 
-from .archive import command
+from .archive import command, terminal_command
 from .carrier import Carrier
 from .joining import Orders, join
 
-__all__ = ["Carrier", "Orders", "command", "join"]
+__all__ = ["Carrier", "Orders", "command", "join", "terminal_command"]

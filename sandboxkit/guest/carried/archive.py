@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import gzip
 import io
 import shlex
 import tarfile
+import zlib
 from pathlib import Path
 
 from .. import agent
 
-__all__ = ["command", "packed"]
+__all__ = ["command", "packed", "terminal_command"]
 
 _LOADER = Path(__file__).with_name("loader.py")
 
@@ -19,6 +21,14 @@ _LOADER = Path(__file__).with_name("loader.py")
 def command() -> str:
     """The command that finds or starts the guest; a shell's text."""
     return "exec python3 -I -S -B -W ignore -c " + shlex.quote(_program())
+
+
+@functools.cache
+def terminal_command() -> str:
+    """The same as one line to be typed into a shell; short, as a terminal may take 4,095 bytes."""
+    packed = base64.b64encode(zlib.compress(_program().encode(), 9)).decode("ascii")
+    program = f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
+    return f"exec python3 -I -S -B -W ignore -c '{program}' || exit 127"
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """Runs inside a sandbox: joins its standard streams to the guest, which it starts if there is none.
 
-It is run as ``python3 -c TEXT``, by any Python from 3.8, and imports nothing of ours.
+It is run as ``python3 -c TEXT``, by any Python from 3.8, and imports nothing of ours. On a terminal
+it lets bytes pass as they are.
 
 What it reads are messages: a kind (1 byte), a length (4 bytes), a patience in tenths of a second
 (2 bytes), all in network order, and the content. `ARCHIVE` is what to start a guest from, the
@@ -31,6 +32,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import tty
 from typing import NoReturn, Optional, Tuple
 
 HEADER = struct.Struct("!BIH")
@@ -148,6 +150,8 @@ def main() -> None:
     # What runs inside must not look into what is the client's.
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     messages = Messages()
+    if os.isatty(0):
+        tty.setraw(0)
     say("")  # what a login shell has printed may have no end
     try:
         place = directory()

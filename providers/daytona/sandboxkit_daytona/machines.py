@@ -1,0 +1,112 @@
+"""The SDK's objects for sandboxes: found, kept, and ended for certain."""
+
+from __future__ import annotations
+
+import asyncio
+
+from daytona import AsyncSandbox
+
+from sandboxkit.errors import NotFoundError, SandboxError, SandboxNotFoundError
+
+from . import records
+from .account import Account
+
+__all__ = ["Machines"]
+
+FIRST_LOOK, RARELY = 0.02, 1.0
+"""Seconds between two looks at whether a sandbox is gone: at first, and at most."""
+
+PATIENCE = 60.0
+"""Seconds for a sandbox to go."""
+
+
+class Machines:
+    """Finds them, and keeps those it has found.
+
+    Args:
+        account: whose.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._known: dict[str, AsyncSandbox] = {}
+
+    def put(self, machine: AsyncSandbox) -> None:
+        """Keep one."""
+        self._known[machine.id] = machine
+
+    def known(self, sandbox_id: str) -> AsyncSandbox | None:
+        """One that is kept, as it was when it was last looked at."""
+        return self._known.get(sandbox_id)
+
+    async def look(self, sandbox_id: str) -> AsyncSandbox:
+        """A sandbox as it is now.
+
+        Raises:
+            SandboxNotFoundError: there is none, or no longer, or its time is over.
+        """
+        machine = self._known.get(sandbox_id)
+        try:
+            if machine is None:
+                machine = await self._account.call("connect", self._account.client.get(sandbox_id))
+            else:
+                await self._account.call("connect", machine.refresh_data())
+        except NotFoundError as error:
+            raise self.missing(sandbox_id) from error
+        self._known[machine.id] = machine
+        if not records.is_there(machine) or records.is_over(machine):
+            raise self.missing(machine.id)
+        return machine
+
+    def missing(self, sandbox_id: str) -> SandboxNotFoundError:
+        """That a sandbox is not there; why, where it is known."""
+        machine = self._known.get(sandbox_id)
+        over = machine is not None and records.is_over(machine)
+        return SandboxNotFoundError(
+            f"sandbox {sandbox_id} has ended: its time was over"
+            if over
+            else f"there is no sandbox {sandbox_id}, or no longer",
+            cause="expired" if over else None,
+            provider="daytona",
+            sandbox_id=sandbox_id,
+        )
+
+    async def get(self, sandbox_id: str) -> AsyncSandbox:
+        """The object of a sandbox, which may be old."""
+        return self._known.get(sandbox_id) or await self.look(sandbox_id)
+
+    async def delete(self, sandbox_id: str) -> bool:
+        """End a sandbox; true if it was there. Returns only when it is really gone."""
+        client = self._account.client
+        machine = self._known.get(sandbox_id)
+        try:
+            if machine is None:
+                machine = await self._account.call("kill", client.get(sandbox_id))
+            await self._account.call("kill", client.delete(machine, timeout=PATIENCE))
+            await self._until_gone(machine)
+        except NotFoundError:
+            return False
+        finally:
+            self._known.pop(sandbox_id, None)
+        return True
+
+    async def _until_gone(self, machine: AsyncSandbox) -> None:
+        # Daytona answers before a sandbox is gone, and what tells of it later may never come.
+        wait = FIRST_LOOK
+        async with asyncio.timeout(PATIENCE):
+            while machine.state is None or machine.state.value != "destroyed":
+                nothing = asyncio.get_running_loop().create_future()
+                await asyncio.wait({nothing}, timeout=wait)
+                wait = min(RARELY, wait * 2)
+                try:
+                    await self._account.call("kill", machine.refresh_data())
+                except NotFoundError:
+                    return
+
+    async def undo(self, name: str) -> None:
+        """End a sandbox of this name that may have been made, if that can be done now."""
+        try:
+            machine = await self._account.call("create", self._account.client.get(name))
+            await self.delete(machine.id)
+        except SandboxError:
+            return  # its time to live ends it
