@@ -28,7 +28,8 @@ def terminal_command() -> str:
     """The same as one line to be typed into a shell; short, as a terminal may take 4,095 bytes."""
     packed = base64.b64encode(zlib.compress(_program().encode(), 9)).decode("ascii")
     program = f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
-    return f"exec python3 -I -S -B -W ignore -c '{program}' || exit 127"
+    # A shell that gives way to another program writes its history down first.
+    return f"unset HISTFILE; exec python3 -I -S -B -W ignore -c '{program}' || exit 127"
 
 
 @functools.cache
