@@ -102,6 +102,16 @@ class OwnEngine:
         saved = subprocess.run(["docker", "save", *names], capture_output=True, check=True).stdout
         self.docker("load", content=saved)
 
+    def census(self) -> set[tuple[str, str]]:
+        """All that there is on it, each by its kind and its name."""
+        listed = (
+            ("container", ("ps", "--all", "--format", "{{.Names}}")),
+            ("volume", ("volume", "ls", "--quiet")),
+            ("image", ("images", "--all", "--quiet", "--no-trunc")),
+            ("network", ("network", "ls", "--format", "{{.Name}}")),
+        )
+        return {(kind, line) for kind, of in listed for line in self.docker(*of).decode().split()}
+
     def start(self) -> None:
         """Return when it answers."""
         command = [*self._command, *self.more]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,8 +25,29 @@ from sandboxkit import (
     TemplateNotFoundError,
     reap,
 )
+from sandboxkit_docker import clients
 from tests import engine
 from tests.docker.own_engine import OwnEngine, eventually, file_system
+from tests.engine import EngineCensus
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(engine_answers: None) -> Iterator[None]:
+    """After each fault there is on the engine what was there before it, and nothing else."""
+    owner = os.environ["SANDBOXKIT_OWNER"]
+    before = EngineCensus.take(owner)
+    yield
+    left: dict[str, list[str]] = {}
+
+    def is_clean() -> bool:
+        nonlocal left
+        left = EngineCensus.take(owner).since(before)
+        return not left
+
+    # Others at work on this engine may be in the midst of something.
+    with contextlib.suppress(AssertionError):
+        eventually(is_clean)
+    assert not left
 
 
 def pending(sandbox: Sandbox, act: Callable[[], object]) -> ExecLostError:
@@ -185,6 +207,55 @@ def test_clients_killed_while_they_create(session: str) -> None:
     eventually(lambda: not engine.containers(session=session))
 
 
+# The moment between the two calls that make a container and start it.
+IN_BETWEEN = """
+import os, signal, sys
+import sandboxkit_docker.provider as provider
+from sandboxkit import Sandbox
+async def dies(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[2:]:
+    provider.launch = dies
+with Sandbox.create("docker", session=sys.argv[1], network=["example.org"]):
+    pass
+"""
+
+
+def test_a_client_killed_between_create_and_start(session: str) -> None:
+    """What it has made is removed by the next client, which knows that it is dead."""
+
+    def client(owner: str, *words: str) -> int:
+        command = [sys.executable, "-c", IN_BETWEEN, session, *words]
+        return subprocess.run(command, env={**os.environ, "SANDBOXKIT_OWNER": owner}).returncode
+
+    ours = os.environ["SANDBOXKIT_OWNER"]
+    others = f"not-{ours}"
+    for owner in (ours, others):
+        assert client(owner, "die") == -signal.SIGKILL
+        assert [item["State"] for item in engine.containers(owner=owner)] == ["created"] * 2
+    assert client(ours) == 0
+    assert engine.containers(owner=ours) == []
+    assert len(engine.containers(owner=others)) == 2, "what is others' is theirs to remove"
+    assert client(others) == 0
+    assert engine.containers(owner=others) == []
+
+
+def test_who_is_gone() -> None:
+    myself = clients.this_one()
+    assert not clients.is_gone(myself)
+    assert not clients.is_gone({**myself, "where": "another machine", "pid": 1 << 30})
+    assert clients.is_gone({**myself, "since": 1})
+    for garbage in (None, {}, [], {**myself, "pid": "1"}, {**myself, "pid": -1}):
+        assert not clients.is_gone(garbage)
+    child = subprocess.Popen(["sleep", "60"])
+    like_it = {**myself, "pid": child.pid, "since": clients._stat(child.pid)[1]}
+    assert not clients.is_gone(like_it)
+    child.kill()
+    eventually(lambda: clients.is_gone(like_it))  # dead, and not waited for yet
+    child.wait()
+    assert clients.is_gone(like_it)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system that is soon full."""
@@ -215,6 +286,7 @@ def test_an_engine_restarted_in_mid_run_and_its_disk_full(
 ) -> None:
     own_engine.load("sandboxkit-test:musl")
     monkeypatch.setenv("DOCKER_HOST", own_engine.address)
+    before = own_engine.census()
     with Sandbox.create("docker", image="sandboxkit-test:musl") as sandbox:
 
         def restart() -> None:
@@ -240,3 +312,6 @@ def test_an_engine_restarted_in_mid_run_and_its_disk_full(
     assert caught.value.outcome == "not_started"
     (small_disk / "filler").unlink()
     assert Sandbox.list("docker") == []
+    # The guest's volume is made once for an engine, and marked by a second one.
+    assert {kind for kind, name in own_engine.census() - before} == {"volume"}
+    assert own_engine.docker("volume", "ls", "--quiet").count(b"\n") == 2

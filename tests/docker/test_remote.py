@@ -41,11 +41,12 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
 @pytest.fixture
 def running(remote: OwnEngine) -> Iterator[OwnEngine]:
     with remote:
-        before = census(remote)
+        before = remote.census()
         yield remote
         # The guest's volume is made once for an engine, and marked by a second one.
-        left = census(remote) - before
-        assert {kind for kind, name in left if "sandboxkit-guest" not in name} == set(), left
+        left = {(kind, name) for kind, name in remote.census() - before if "-guest-" not in name}
+        assert left == set()
+        assert not processes("dial-stdio")
     remote.more = ()
 
 
@@ -67,20 +68,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
 
     yield apply
     portal.shut_down()  # what was kept open to that engine
-
-
-def census(own: OwnEngine) -> set[tuple[str, str]]:
-    """All that there is on an engine, and who talks to it or works for it."""
-    listed = {
-        ("container", ("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}")),
-        ("volume", ("volume", "ls", "--quiet")),
-        ("image", ("images", "--all", "--quiet", "--no-trunc")),
-        ("network", ("network", "ls", "--quiet", "--no-trunc")),
-    }
-    return {
-        *((kind, line) for kind, words in listed for line in own.docker(*words).decode().split()),
-        *(("process", line) for line in processes("dial-stdio")),
-    }
 
 
 def processes(word: str) -> set[str]:

@@ -178,9 +178,14 @@ class Engine:
         found: dict[str, Any] = await self.call("metrics", asking, sent=False)
         return found
 
-    async def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Containers in any state that carry these labels, as the engine lists them."""
-        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+    async def list_containers(self, labels: Mapping[str, str | None]) -> list[dict[str, Any]]:
+        """Containers in any state that carry these labels, as the engine lists them.
+
+        Args:
+            labels: with their values; ``None`` stands for any.
+        """
+        wanted = [name if value is None else f"{name}={value}" for name, value in labels.items()]
+        filters = {"label": wanted}
         found = await self.call(
             "list",
             self.sdk.containers.list(all=True, filters=json.dumps(filters)),

@@ -55,6 +55,7 @@ from .errors import Absent, Conflict
 from .guest_volume import GuestVolume
 from .images import Images, Origin
 from .launch import GuestMissingError, launch
+from .leftovers import Leftovers
 from .memory import MemoryWatch
 from .pausing import Pausing
 from .reach import Reach
@@ -89,6 +90,7 @@ class DockerProvider(GuestProvider):
         self._pausing = Pausing(self._engine, self.client)
         self._memory = MemoryWatch(self.read_file)
         self._snapshots = snapshots.Snapshots(self._engine)
+        self._leftovers = Leftovers(self._engine)
         self.capabilities = replace(
             CAPABILITIES, isolation=container.isolation_of(settings.runtime)
         )
@@ -102,7 +104,11 @@ class DockerProvider(GuestProvider):
     async def boot(self, request: CreateRequest) -> SandboxInfo:
         container.check(request)
         egress.check(request, self._settings)
-        origin, volume = await asyncio.gather(self._origin(request), self._volume.name())
+        origin, volume, _ = await asyncio.gather(
+            self._origin(request),
+            self._volume.name(),
+            self._leftovers.remove(request.labels.get("owner", "")),
+        )
         try:
             return await self._boot(request, origin, volume)
         except GuestMissingError:
@@ -250,7 +256,7 @@ class DockerProvider(GuestProvider):
 
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
         await self._egress.sweep()
-        wanted = {KIND: "sandbox"}
+        wanted: dict[str, str | None] = {KIND: "sandbox"}
         for name in records.OWNERSHIP:
             if name in request.labels:
                 wanted[f"sandboxkit.{name}"] = request.labels[name]

@@ -13,10 +13,13 @@ from typing import Any, Literal
 from sandboxkit.models import SandboxInfo, SandboxState, SnapshotInfo
 from sandboxkit.provider import CreateRequest, SnapshotRequest
 
+from . import clients
+
 __all__ = [
     "ID_LENGTH",
     "KIND",
     "OWNERSHIP",
+    "PREFIX",
     "container_labels",
     "container_name",
     "ends_at",
@@ -28,10 +31,10 @@ ID_LENGTH = 12
 """Digits of an engine's identifier that we use, as its own tools do."""
 OWNERSHIP = ("owner", "session", "nonce")
 """What sandboxes are looked for by; the engine filters by these."""
-_PREFIX = "sandboxkit."
-KIND = _PREFIX + "kind"
+PREFIX = "sandboxkit."
+KIND = PREFIX + "kind"
 """The label that says what a thing of ours is."""
-_RECORD = _PREFIX + "record"
+_RECORD = PREFIX + "record"
 _UNTIL = re.compile(r"(?:-paused-(\d+s|ever))?-until-(\d{8}T\d{6}Z|ever)$")
 _MOMENT = "%Y%m%dT%H%M%SZ"
 
@@ -94,7 +97,7 @@ def container_labels(
         "run": run,
         "network": request.network,
         "proxy": proxy,
-        "ready_by": datetime.now(UTC).timestamp() + _patience(request),
+        **_made_by(request),
         "created_at": datetime.now(UTC).timestamp(),
         "expires_at": None if request.lifetime is None else _end(request),
     }
@@ -103,16 +106,20 @@ def container_labels(
 
 def proxy_labels(request: CreateRequest) -> dict[str, str]:
     """The labels of a sandbox's egress proxy, and of what the two share."""
-    record = {"ready_by": datetime.now(UTC).timestamp() + _patience(request)}
-    return {KIND: "egress", **_owners(request), _RECORD: json.dumps(record)}
+    return {KIND: "egress", **_owners(request), _RECORD: json.dumps(_made_by(request))}
 
 
 def _owners(request: CreateRequest) -> dict[str, str]:
-    return {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
+    return {PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
 
 
-def _patience(request: CreateRequest) -> float:
-    return min(request.create_timeout, request.lifetime or request.create_timeout)
+def _made_by(request: CreateRequest) -> dict[str, Any]:
+    """Who starts what is made now, and by when it is clear that nobody will."""
+    patience = min(request.create_timeout, request.lifetime or request.create_timeout)
+    return {
+        "client": clients.this_one(),
+        "ready_by": datetime.now(UTC).timestamp() + patience,
+    }
 
 
 def _end(request: CreateRequest) -> float:
@@ -171,9 +178,11 @@ def _time(value: float | None) -> datetime | None:
 
 
 def is_abandoned(labels: Mapping[str, str]) -> bool:
-    """Whether a container that was never started is past the time by which it had to be ready."""
-    ready_by = record_of(labels).get("ready_by")
-    return isinstance(ready_by, (int, float)) and ready_by < datetime.now(UTC).timestamp()
+    """Whether nobody will start a container any more that was never started."""
+    record = record_of(labels)
+    ready_by = record.get("ready_by")
+    late = isinstance(ready_by, (int, float)) and ready_by < datetime.now(UTC).timestamp()
+    return late or clients.is_gone(record.get("client"))
 
 
 def image_user(labels: Mapping[str, str], said: str) -> str:
@@ -208,7 +217,7 @@ def snapshot_labels(
         "source": container_id[:ID_LENGTH],
         "image_user": user,
     }
-    owners = {_PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
+    owners = {PREFIX + name: request.labels.get(name, "") for name in OWNERSHIP}
     return {KIND: "snapshot", **owners, _RECORD: json.dumps(record)}
 
 

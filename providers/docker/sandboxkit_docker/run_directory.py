@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import stat
 import time
 from collections.abc import Collection
@@ -57,9 +58,27 @@ def remove(directory: str) -> None:
 
 
 def sweep(used: Collection[str]) -> None:
-    """Remove what containers that ended by themselves have left."""
+    """Remove what containers that ended by themselves have left.
+
+    Args:
+        used: those of containers that are there.
+    """
     with contextlib.suppress(OSError):
         for entry in os.scandir(_base()):
-            old = time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE
-            if old and entry.path not in used:
+            if entry.path not in used and _is_left(entry):
                 remove(entry.path)
+
+
+def _is_left(entry: os.DirEntry[str]) -> bool:
+    """Whether a guest has ended there, or has not come for so long that none will."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
+        try:
+            client.connect(socket_in(entry.path))
+        except ConnectionRefusedError:
+            return True
+        except FileNotFoundError:
+            return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE
+        except OSError:
+            pass
+    return False
