@@ -7,7 +7,7 @@ from collections.abc import Callable
 from .case import Case
 from .closed import run_closed
 from .scenario import Call, Ran, Scenario
-from .scenarios import commands, density, load, starts, state, transfer
+from .scenarios import commands, density, load, overhead, starts, state, transfer
 from .settings import Settings
 
 __all__ = ["CATALOGUE", "chosen"]
@@ -48,6 +48,7 @@ CATALOGUE = (
     Scenario("burst1000", load.burst_title(1000), load.burst(1000, 1), 40),
     Scenario("ramp", load.RAMP, load.ramp, 35),
     Scenario("density", density.DENSITY, density.density, 20),
+    Scenario("overhead", "create and a command on e2b's wire", overhead.overhead, 25, 40),
     Scenario("soak", load.SOAK, load.soak, 15),
     Scenario(
         "state", f"{state.SNAPSHOT}, {state.FORK}, {state.PAUSE}", closed(state.states), 15, 40

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from .figures import blocks_of, ratio_of
 from .results import Results
-from .scenarios import commands, density, load, starts, state, transfer
-from .stats import Interval, median_interval
+from .scenarios import commands, density, load, overhead, starts, state, transfer
+from .stats import Interval, difference_interval, median_interval
 from .units import factor, quantity
 
 __all__ = ["GOALS", "Goal", "Outcome", "judge"]
@@ -88,6 +88,35 @@ def worst(scenario: str, name: str = "") -> Callable[[Results], Interval]:
         return Interval(largest, largest, largest, len(samples))
 
     return figure
+
+
+def round_trips(results: Results) -> Interval:
+    """How many round trips a sandbox and its first command take on the longest line."""
+    near, far = (
+        middle(overhead.overhead_title(one), overhead.US)(results)
+        for one in (overhead.ROUND_TRIPS[0], overhead.ROUND_TRIPS[-1])
+    )
+    long = overhead.ROUND_TRIPS[-1]
+    return Interval(
+        (far.value - near.value) / long,
+        (far.low - near.high) / long,
+        (far.high - near.low) / long,
+        min(near.blocks, far.blocks),
+    )
+
+
+def processor_time(results: Results) -> Interval:
+    """Seconds of processor time that we take more than the vendor's SDK: medians."""
+    title = overhead.overhead_title(0.0)
+    ours, theirs = (
+        {
+            one.block: [one.extra["cpu"]]
+            for one in results.of(title, name)
+            if "cpu" in one.extra and not one.failure
+        }
+        for name in (overhead.US, overhead.SDK)
+    )
+    return difference_interval(ours, theirs, seed=results.seed)
 
 
 GOALS = (
@@ -170,6 +199,8 @@ GOALS = (
         floor=60,
     ),
     Goal("1000 at once, all verified", worst(load.burst_title(1000)), 5, least=False, unit="s"),
+    Goal("e2b: create and a command, in round trips", round_trips, 2.1, least=False, unit="1"),
+    Goal("e2b: processor time over its own SDK", processor_time, 0.001, least=False, unit="s"),
     Goal("idle memory of a sandbox", middle(density.DENSITY), 1.5 * MIB, least=False, unit="B"),
 )
 """Those of the design, with the least that must be shown."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .contenders.program import readable
 from .trial import Fault
 
 __all__ = ["KINDS", "Inside", "living", "own", "survivors", "wait_until_gone"]
@@ -161,8 +161,7 @@ def living(pid_namespaces: set[str], seconds: float) -> set[str]:
     deadline = time.monotonic() + seconds
     try:
         for descriptor in list(found):
-            patience = max(0.0, deadline - time.monotonic())
-            if select.select([descriptor], [], [], patience)[0]:
+            if readable(descriptor, deadline - time.monotonic()):
                 os.close(descriptor)
                 del found[descriptor]
         return set(found.values())
@@ -181,8 +180,7 @@ def wait_until_gone(inside: Inside, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     try:
         for descriptor in left:
-            patience = max(0.0, deadline - time.monotonic())
-            if not select.select([descriptor], [], [], patience)[0]:
+            if not readable(descriptor, deadline - time.monotonic()):
                 raise Fault("leak", "processes outlived the confirmed end of their sandbox")
     finally:
         for descriptor in left:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 __all__ = [
     "ENOUGH",
     "Interval",
+    "difference_interval",
     "median",
     "median_interval",
     "percentile",
@@ -109,6 +110,24 @@ def ratio_interval(
     ]
     low, high = _bounds(ratios)
     return Interval(_ratio(pairs, q), low, high, len(shared))
+
+
+def difference_interval(
+    above: Blocks, below: Blocks, *, seed: int = 1, resamples: int = RESAMPLES
+) -> Interval:
+    """By how much one's median is above the other's, over blocks that both were in."""
+    shared = sorted(above.keys() & below.keys())
+    if not shared:
+        return Interval(math.nan, math.nan, math.nan, 0)
+    drawing = random.Random(seed)
+    pairs = [(above[block], below[block]) for block in shared]
+
+    def difference(drawn: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
+        return median(_flat([one for one, _ in drawn])) - median(_flat([two for _, two in drawn]))
+
+    enough = resamples if len(pairs) >= ENOUGH else 0
+    low, high = _bounds([difference(drawing.choices(pairs, k=len(pairs))) for _ in range(enough)])
+    return Interval(difference(pairs), low, high, len(pairs))
 
 
 def unpaired_interval(

@@ -32,7 +32,7 @@ def quantity(value: float, unit: str) -> str:
             if abs(value) >= step:
                 return f"{_three(value / step)} {name}"
         return f"{value * 1e9:.0f} ns" if unit == "s" else f"{value:.0f} B"
-    return f"{_three(value)} {unit}"
+    return _three(value) if unit == "1" else f"{_three(value)} {unit}"
 
 
 def factor(value: float) -> str:

@@ -13,7 +13,7 @@ from ..case import Case
 from ..challenge import own_namespace
 from ..trial import Fault, Trial
 
-__all__ = ["ProgramStart", "listen", "needed"]
+__all__ = ["ProgramStart", "listen", "needed", "readable"]
 
 
 def needed(program: str, package: str = "") -> str:
@@ -28,6 +28,13 @@ def needed(program: str, package: str = "") -> str:
             f"{program} is not installed (Debian: apt-get install {package or program})"
         )
     return found
+
+
+def readable(fd: int, seconds: float) -> bool:
+    """Wait until a descriptor can be read; false if it cannot after so long."""
+    look = select.poll()  # select(2) takes no descriptor above 1023
+    look.register(fd, select.POLLIN)
+    return bool(look.poll(max(0.0, seconds) * 1000))
 
 
 def listen(
@@ -48,7 +55,7 @@ def listen(
         try:
             while True:
                 left = deadline - time.monotonic()
-                if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+                if left <= 0 or not readable(process.stdout.fileno(), left):
                     raise TimeoutError(f"no end after {trial.limit:g} s")
                 piece = os.read(process.stdout.fileno(), 65536)
                 if not piece:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import secrets
-import select
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -32,7 +31,7 @@ from .pausing import Over, Pausing
 from .registry import Registry, Sandbox
 from .slots import Slots
 from .snapshots import VERDICT, SnapshotStore
-from .waiting import outlast
+from .waiting import is_readable, outlast
 from .zygotes import Zygotes
 
 __all__ = ["Service"]
@@ -316,7 +315,7 @@ class Service:
 
     def _ended(self, sandbox: Sandbox) -> None:
         """Its first process was reaped, or its zygote died, which kills it in a moment."""
-        if sandbox.pidfd is None or select.select([sandbox.pidfd], [], [], 0)[0]:
+        if sandbox.pidfd is None or is_readable(sandbox.pidfd):
             self._bury(sandbox)
             return
         loop, pidfd = asyncio.get_running_loop(), sandbox.pidfd

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable
 from typing import TypeVar
 
-__all__ = ["outlast"]
+__all__ = ["is_readable", "outlast"]
 
 T = TypeVar("T")
+
+
+def is_readable(fd: int) -> bool:
+    """Whether a descriptor can be read now; a process's, whether it has ended.
+
+    Not by select(2), which takes no descriptor above 1023. Many sandboxes are many descriptors.
+    """
+    look = select.poll()
+    look.register(fd, select.POLLIN)
+    return bool(look.poll(0))
 
 
 async def outlast(awaitable: Awaitable[T]) -> T:
