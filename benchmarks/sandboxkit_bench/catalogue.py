@@ -30,10 +30,10 @@ def start(call: Call) -> Ran:
 
 
 CATALOGUE = (
-    Scenario("start", f"{starts.START}, and the end", start, 60, 80),
-    Scenario("useful", starts.START_USEFUL, closed(starts.useful), 45, 30),
-    Scenario("ready", starts.READY, closed(starts.ready), 6, 60),
-    Scenario("restore", starts.RESTORE, closed(starts.restored), 10, 60),
+    Scenario("start", f"{starts.START}, and the end", start, 60, 80, starts=170),
+    Scenario("useful", starts.START_USEFUL, closed(starts.useful), 45, 30, starts=35),
+    Scenario("ready", starts.READY, closed(starts.ready), 6, 60, starts=65),
+    Scenario("restore", starts.RESTORE, closed(starts.restored), 10, 60, starts=65),
     Scenario("command", commands.COMMAND, closed(commands.commands), 25, 100),
     Scenario("stream", commands.FIRST_BYTE, closed(commands.first_bytes), 25, 60),
     Scenario("small", f"{transfer.WRITE}, {transfer.READ}", closed(transfer.small), 20, 100),
@@ -43,15 +43,20 @@ CATALOGUE = (
     Scenario("port", commands.PORT, closed(commands.ports), 5, 100),
     Scenario("cell", state.CELL, closed(state.cells), 10, 100),
     Scenario("context", state.CONTEXT, closed(state.contexts), 35, 30),
-    Scenario("burst10", load.burst_title(10), load.burst(10, 8), 30),
-    Scenario("burst100", load.burst_title(100), load.burst(100, 2), 12),
-    Scenario("burst1000", load.burst_title(1000), load.burst(1000, 1), 40),
-    Scenario("ramp", load.RAMP, load.ramp, 35),
-    Scenario("density", density.DENSITY, density.density, 20),
+    Scenario("burst10", load.burst_title(10), load.burst(10, 8), 30, starts=90),
+    Scenario("burst100", load.burst_title(100), load.burst(100, 2), 12, starts=205),
+    Scenario("burst1000", load.burst_title(1000), load.burst(1000, 1), 40, starts=1005),
+    Scenario("ramp", load.RAMP, load.ramp, 35, starts=1500),
+    Scenario("density", density.DENSITY, density.density, 20, starts=55),
     Scenario("overhead", "create and a command on e2b's wire", overhead.overhead, 25, 40),
-    Scenario("soak", load.SOAK, load.soak, 15),
+    Scenario("soak", load.SOAK, load.soak, 15, starts=1000),
     Scenario(
-        "state", f"{state.SNAPSHOT}, {state.FORK}, {state.PAUSE}", closed(state.states), 15, 40
+        "state",
+        f"{state.SNAPSHOT}, {state.FORK}, {state.PAUSE}",
+        closed(state.states),
+        15,
+        40,
+        starts=45,
     ),
 )
 

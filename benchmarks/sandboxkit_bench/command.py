@@ -12,6 +12,7 @@ import click
 
 from .catalogue import CATALOGUE, chosen
 from .compare import changes, condition, table_of
+from .cost import estimate
 from .page import page
 from .results import Results, load, save
 from .results import schema as schema_of
@@ -133,6 +134,8 @@ def schema() -> None:
               help="Where the report goes.")  # fmt: skip
 @click.option("--seed", type=int, help="Of everything that is drawn.")
 @click.option("--data", metavar="VENV", help="A virtual environment with numpy and pandas.")
+@click.option("--yes", is_flag=True, help="Do not ask before sandboxes are paid for.")
+@click.option("--price", type=click.FloatRange(0), help="Of an hour of a remote sandbox.")
 @click.option("--no-baselines", is_flag=True, help="Measure the profiles alone.")
 def measure(
     profile: tuple[str, ...],
@@ -141,6 +144,8 @@ def measure(
     output: Path,
     seed: int | None,
     data: str | None,
+    yes: bool,
+    price: float | None,
     no_baselines: bool,
 ) -> None:
     """Measure PROFILEs (local by default); the first is the one that all else is compared with."""
@@ -155,6 +160,11 @@ def measure(
         data_image,
         baselines=not no_baselines,
     )
+    asked = estimate(scenarios, settings)
+    if asked is not None:
+        click.echo(asked.says(price), err=True)
+        if not yes:
+            click.confirm("Go on?", abort=True, err=True)
     with progress() as show:
         results = run(scenarios, settings, seed=seed, show=show)
     written = write(results, output)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import sandboxkit
 
 from . import FORMAT
+from .absent import absent
 from .audit import Census, containers_left
 from .findings import left_over, observed
 from .machine import describe, floor
@@ -62,6 +63,7 @@ def run(
     results = Results(
         FORMAT, sandboxkit.__version__, started, 0.0, seed, f"sandboxkit {settings.profiles[0]}"
     )
+    results.missing += absent()
     show(Progress("the machine itself", 0.0, whole))
     results.floor = floor()
     results.machine = describe()

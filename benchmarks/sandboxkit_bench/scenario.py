@@ -68,6 +68,7 @@ class Scenario:
         play: does it.
         seconds: how long it may take in a run of the usual length.
         rounds: how many rounds at most, in such a run.
+        starts: how many sandboxes of one profile it asks for at most, in such a run.
     """
 
     key: str
@@ -75,8 +76,10 @@ class Scenario:
     play: Callable[[Call], Ran]
     seconds: float = 20.0
     rounds: int = 60
+    starts: int = 2
 
     def scaled(self, factor: float) -> Scenario:
         """The same, for a run that is shorter or longer."""
         rounds = max(1, round(self.rounds * factor))
-        return replace(self, seconds=self.seconds * factor, rounds=rounds)
+        starts = max(2, round(self.starts * factor))
+        return replace(self, seconds=self.seconds * factor, rounds=rounds, starts=starts)

@@ -139,3 +139,23 @@ def test_compare_ends_with_1_if_the_condition_holds(
     assert same("--fail-if", "ratio_low > 1.5") == 1
     assert f"{START}, {OURS}" in capsys.readouterr().err
     assert main(["compare", files[1], files[0], "--fail-if", "ratio_low > 1.5"]) == 0
+
+
+def test_what_may_cost_is_told_before_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import io
+
+    import click
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    with pytest.raises(click.Abort):
+        main(["e2b", "--only", "ready", "--price", "0.1"])
+    told = capsys.readouterr().err
+    assert "e2b may charge for this run: up to 65 sandboxes" in told
+    assert "at 0.1 an hour" in told
+
+
+def test_a_scenario_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="use one of start, useful"):
+        main(["--only", "nonsense"])
