@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -57,14 +58,20 @@ class Account:
                 )
         return self._client
 
-    async def call(self, op: str, asked: Awaitable[T]) -> T:
+    async def call(self, op: str, asked: Awaitable[T], *, bounded: bool = True) -> T:
         """Await a call of the SDK.
+
+        Args:
+            op: what is being done.
+            asked: the call.
+            bounded: whether it is one request, which has the profile's time for one.
 
         Raises:
             SandboxError: what the SDK raised, as ours.
         """
         with self.translated(op):
-            return await asked
+            async with asyncio.timeout(self.settings.request_timeout if bounded else None):
+                return await asked
 
     def translated(self, op: str) -> translated:
         """A ``with`` block in which what the SDK raises becomes ours, without secrets."""

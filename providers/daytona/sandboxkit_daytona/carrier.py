@@ -75,7 +75,7 @@ class TerminalCarrier(Carrier):
         assert self._handle is not None
         for place in range(0, len(data), PIECE):
             piece = data[place : place + PIECE]
-            await self._account.call("send", self._handle.send_input(piece))
+            await self._account.call("send", self._handle.send_input(piece), bounded=False)
 
     async def output(self) -> AsyncIterator[bytes]:
         while (piece := await self._pieces.get()) is not None:
@@ -108,7 +108,7 @@ class TerminalCarrier(Carrier):
     async def _follow(self) -> None:
         assert self._handle is not None
         try:
-            ended = await self._account.call("follow", self._handle.wait())
+            ended = await self._account.call("follow", self._handle.wait(), bounded=False)
             if ended.exit_code is None:
                 raise TransportError(
                     f"the terminal broke off: {ended.error or 'nobody says why'}", op="follow"

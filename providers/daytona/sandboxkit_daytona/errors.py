@@ -110,11 +110,18 @@ TABLE: dict[type[BaseException], Rule] = {
     aiohttp.ClientConnectorError: _NEVER_SENT,
     aiohttp.ClientProxyConnectionError: _NEVER_SENT,
     aiohttp.InvalidURL: Rule(errors.ConfigError),
+    aiohttp.WebSocketError: _LOST,
+    aiohttp.WSMessageTypeError: _MALFORMED,
+    aiohttp.BadContentDispositionHeader: _MALFORMED,
+    aiohttp.BadContentDispositionParam: _MALFORMED,
+    aiohttp.EofStream: _LOST,
     httpx.HTTPError: _LOST,
     httpx.ConnectError: _NEVER_SENT,
     httpx.ConnectTimeout: _NEVER_SENT,
     httpx.PoolTimeout: _NEVER_SENT,
     httpx.StreamError: _LOST,
+    httpx.InvalidURL: Rule(errors.ConfigError),
+    httpx.CookieConflict: _LOST,
     # Answers that are not what they should be, and the built-in ones that the clients let through.
     pydantic.ValidationError: _MALFORMED,
     json.JSONDecodeError: _MALFORMED,
@@ -183,22 +190,26 @@ def _rule(error: BaseException) -> Rule | None:
     plain = type(error) is sdk.DaytonaError or isinstance(error, _OPEN_API)
     if plain and status in _BY_STATUS:
         return _BY_STATUS[status]
-    if isinstance(error, sdk.DaytonaError) and status is None and _never_sent(error):
-        return _NEVER_SENT
+    if isinstance(error, sdk.DaytonaError) and status is None:
+        behind = _behind(error)
+        if behind is not None:
+            return behind
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
     return None
 
 
-def _never_sent(error: BaseException) -> bool:
-    """Whether there was no connection to send it on, which is told only by what is behind it."""
-    below: BaseException | None = error
+def _behind(error: BaseException) -> Rule | None:
+    """What only the exception behind it tells: that nothing was sent, or that nothing fits."""
+    below = error.__cause__
     while below is not None:
         if isinstance(below, (aiohttp.ClientConnectorError, ConnectionRefusedError)):
-            return True
+            return _NEVER_SENT
+        if isinstance(below, (pydantic.ValidationError, json.JSONDecodeError)):
+            return _MALFORMED
         below = below.__cause__
-    return False
+    return None
 
 
 def _said(error: BaseException) -> str:

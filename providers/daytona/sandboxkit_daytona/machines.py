@@ -82,7 +82,8 @@ class Machines:
         try:
             if machine is None:
                 machine = await self._account.call("kill", client.get(sandbox_id))
-            await self._account.call("kill", client.delete(machine, timeout=PATIENCE))
+            deleting = client.delete(machine, timeout=PATIENCE)
+            await self._account.call("kill", deleting, bounded=False)
             await self._until_gone(machine)
         except NotFoundError:
             return False

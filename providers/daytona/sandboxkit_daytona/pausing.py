@@ -59,10 +59,10 @@ class Pausing:
         await self._write(machine, Pause(None if ends is None else ends - time.time(), until))
         client = self._client(sandbox_id)
         if self._memory:
-            await self._account.call("pause", machine.pause(timeout=PATIENCE))
+            await self._account.call("pause", machine.pause(timeout=PATIENCE), bounded=False)
             client.stand_still()
         else:
-            await self._account.call("pause", machine.stop(timeout=PATIENCE))
+            await self._account.call("pause", machine.stop(timeout=PATIENCE), bounded=False)
 
     async def _write(self, machine: AsyncSandbox, paused: Pause) -> None:
         self._endings.set(machine.id, paused.until)
@@ -78,7 +78,7 @@ class Pausing:
             return
         written = records.pause(machine.labels)
         left = None if written is None else written.left
-        await self._account.call("resume", machine.start(timeout=PATIENCE))
+        await self._account.call("resume", machine.start(timeout=PATIENCE), bounded=False)
         await self.end_at(machine, None if left is None else time.time() + left)
         if self._memory:
             self._client(sandbox_id).go_on()

@@ -95,7 +95,7 @@ class DaytonaProvider(GuestProvider):
         name = making.name_of(request.nonce)
         creating = self._account.client.create(params, timeout=request.create_timeout)
         try:
-            machine = await self._account.call("create", creating)
+            machine = await self._account.call("create", creating, bounded=False)
         except NotFoundError as error:
             raise _no_template(error, request) from error
         except InvalidRequestError as error:
@@ -173,7 +173,7 @@ class DaytonaProvider(GuestProvider):
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
         query = ListSandboxesQuery(labels=records.filters(request) or None)
         with self._account.translated("list"):
-            async for machine in self._account.client.list(query):
+            async for machine in self._account.client.list(query, self._settings.request_timeout):
                 if not records.is_there(machine) or records.is_over(machine):
                     continue
                 info = records.sandbox_info(machine, self.capabilities.isolation)

@@ -127,7 +127,8 @@ class Snapshots:
                         hint=f"sandboxkit snapshot rm {other.address}",
                     )
         name = name_for(request)
-        await self._account.call("snapshot", machine.create_snapshot(name, timeout=_PATIENCE))
+        taking = machine.create_snapshot(name, timeout=_PATIENCE)
+        await self._account.call("snapshot", taking, bounded=False)
         await self._until_stored(name)
         found = written(name)
         assert found is not None
