@@ -176,6 +176,7 @@ class Lifecycle:
             return
         live = await self._fleet.fresh(record)
         if self.memory and not force:
+            record.options["halted"] = True  # clients wait for it to be stopped
             if live.info.state == "running":
                 live.info = await live.sandbox.pause(self.left(record))
             return
@@ -189,6 +190,7 @@ class Lifecycle:
     async def start(self, record: SandboxRecord) -> None:
         """Start a stopped or paused sandbox. It may run already."""
         stopped = record.options.get("stopped")
+        record.options.update(halted=False, archived=False)
         if not stopped:
             live = await self._fleet.fresh(record)
             if live.info.state == "paused":
@@ -203,7 +205,7 @@ class Lifecycle:
             left=self.left(record),
         )
         record.address = sandbox.address
-        record.options.update(stopped="", archived=False, used=time.time())
+        record.options.update(stopped="", used=time.time())
         await self._add(record, sandbox)
         with contextlib.suppress(SandboxError):
             await delete_snapshot(stopped, self._fleet.profile)
@@ -228,7 +230,7 @@ class Lifecycle:
         Raises:
             Refusal: it is not stopped.
         """
-        if not record.options.get("stopped"):
+        if not (record.options.get("stopped") or record.options.get("halted")):
             raise fault(400, "Sandbox is not stopped")
         record.options["archived"] = True
         await self._fleet.state.save(record)

@@ -48,7 +48,7 @@ def organization(tenant: str) -> str:
 
 def state_of(record: SandboxRecord, info: SandboxInfo | None) -> str:
     """How a sandbox is, in Daytona's words; one without a provider's word is stopped."""
-    if record.options.get("stopped"):
+    if record.options.get("stopped") or record.options.get("halted"):
         return "archived" if record.options.get("archived") else "stopped"
     if info is not None and info.state == "paused":
         return "paused"

@@ -1,0 +1,172 @@
+"""A wire that breaks where it is told to: all is passed on, but for the requests that are named."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+__all__ = ["Rule", "Wire", "answered", "cut_off", "dropped", "slowed", "wire_to"]
+
+Fault = Callable[["Passing", bytes], Awaitable[None]]
+
+
+@dataclass
+class Rule:
+    """What is to go wrong.
+
+    Attributes:
+        head: how the requests begin that it is for.
+        fault: what happens to one.
+        times: how often.
+        seen: how many such requests there were.
+    """
+
+    head: bytes
+    fault: Fault
+    times: int = 1
+    seen: int = 0
+
+
+class Passing:
+    """One connection of a client's."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.server: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    def reset(self) -> None:
+        """Let both sides see that the other is gone."""
+        for writer in (self.writer, self.server[1] if self.server else None):
+            if writer is not None:
+                sock = writer.get_extra_info("socket")
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+
+
+class Wire:
+    """Between clients and a server.
+
+    Attributes:
+        rules: what is to go wrong.
+        heads: the first line of each request.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.rules: list[Rule] = []
+        self.heads: list[bytes] = []
+        self._to = (host, port)
+        self._open: set[Passing] = set()
+
+    def cut(self) -> None:
+        """Break all connections that are open."""
+        for passing in [*self._open]:
+            passing.reset()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        passing = Passing(reader, writer)
+        self._open.add(passing)
+        back = None
+        try:
+            passing.server = await asyncio.open_connection(*self._to)
+            back = asyncio.create_task(copied(passing.server[0], writer))
+            while data := await reader.read(1 << 16):
+                fault = self._fault(data)
+                if fault is not None:
+                    back.cancel()
+                    await asyncio.wait({back})
+                    await fault(passing, data)
+                    break
+                passing.server[1].write(data)
+                await passing.server[1].drain()
+        except OSError:
+            pass
+        finally:
+            self._open.discard(passing)
+            if back is not None:
+                back.cancel()
+            for one in (writer, passing.server[1] if passing.server else None):
+                if one is not None:
+                    one.close()
+
+    def _fault(self, data: bytes) -> Fault | None:
+        line = data.partition(b"\r\n")[0]
+        if not line.endswith(b" HTTP/1.1"):
+            return None
+        self.heads.append(line)
+        for rule in self.rules:
+            if line.startswith(rule.head):
+                rule.seen += 1
+                if rule.seen <= rule.times:
+                    return rule.fault
+        return None
+
+
+async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+def answered(status: str, body: bytes = b"", headers: str = "") -> Fault:
+    """Another answer than the server's, which hears nothing of the request."""
+
+    async def fault(passing: Passing, data: bytes) -> None:
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}Connection: close\r\n"
+        passing.writer.write(head.encode() + b"\r\n" + body)
+        await passing.writer.drain()
+
+    return fault
+
+
+async def dropped(passing: Passing, data: bytes) -> None:
+    """The server does what it is asked to, and its answer is lost."""
+    assert passing.server is not None
+    reader, writer = passing.server
+    writer.write(data)
+    await writer.drain()
+    more = asyncio.create_task(copied(passing.reader, writer))  # what is left of the request
+    await reader.read(1)
+    more.cancel()
+    passing.reset()
+
+
+async def cut_off(passing: Passing, data: bytes) -> None:
+    """The server's answer ends in the middle."""
+    assert passing.server is not None
+    reader, writer = passing.server
+    writer.write(data)
+    await writer.drain()
+    passing.writer.write((await reader.read(1 << 16))[:-10])
+    await passing.writer.drain()
+    passing.reset()
+
+
+async def slowed(passing: Passing, data: bytes) -> None:
+    """The server's answer begins, and does not go on."""
+    assert passing.server is not None
+    reader, writer = passing.server
+    writer.write(data)
+    await writer.drain()
+    passing.writer.write((await reader.read(1 << 16))[:-10])
+    await passing.writer.drain()
+    await passing.reader.read()  # until the client has had enough
+
+
+@contextlib.asynccontextmanager
+async def wire_to(host: str, port: int) -> AsyncIterator[tuple[Wire, str]]:
+    """A wire to a server, and where it begins."""
+    wire = Wire(host, port)
+    listening = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    try:
+        yield wire, f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    finally:
+        listening.close()
+        wire.cut()
