@@ -76,6 +76,7 @@ class Fleet(Generic[T]):
         """
         self._target = await asyncio.to_thread(target, self.profile)
         self._lease = acquire(self._target)
+        await self.provider.survey()  # which asks those who have somebody to ask
 
     @property
     def provider(self) -> Provider:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import InvalidRequestError
+from ..errors import InvalidRequestError, SandboxError
 
-__all__ = ["listen", "server"]
+__all__ = ["Server", "listen"]
 
 SHUTDOWN = 3
 """Seconds that requests may still take when the server is told to end."""
@@ -37,20 +37,56 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
-    """What runs an application until it is told to end. It is up once its lifespan began."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            http="h11",
-            ws="websockets-sansio",
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN,
-            h11_max_incomplete_event_size=64 << 10,
-            ws_max_size=16 << 20,
-            proxy_headers=False,
+class Server(uvicorn.Server):
+    """What runs an application until it is told to end. It is up once its lifespan began.
+
+    Attributes:
+        failure: why the application could not begin, which uvicorn would only log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._begun = False
+        self.failure: SandboxError | None = None
+        super().__init__(
+            uvicorn.Config(
+                self._watched,
+                interface="asgi3",
+                log_level="warning",
+                access_log=False,
+                lifespan="on",
+                http="h11",
+                ws="websockets-sansio",
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN,
+                h11_max_incomplete_event_size=64 << 10,
+                ws_max_size=16 << 20,
+                proxy_headers=False,
+            )
         )
-    )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin; if that fails, be over, where uvicorn would end the process."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if self.failure is None:
+                raise
+            self.should_exit = True
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        async def told(message: Message) -> None:
+            self._begun = self._begun or message["type"] == "lifespan.startup.complete"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        except SandboxError as error:
+            if self._begun:
+                raise
+            self.failure = error
+            await send({"type": "lifespan.startup.failed"})

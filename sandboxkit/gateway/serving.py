@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InvalidRequestError
-from .server import listen, server
+from .server import Server, listen
 from .settings import Settings
 from .wire import PLACEHOLDER, Wire
 
@@ -33,7 +33,7 @@ def run_gateway(
 
     Raises:
         InvalidRequestError: it is not possible to listen there, or to start the program.
-        ConfigError: the state cannot be kept.
+        SandboxError: the profile's provider cannot be used, or the state cannot be kept.
     """
     with listen(host, port) as listener:
         address = "127.0.0.1" if host in ("0.0.0.0", "::") else host
@@ -69,19 +69,21 @@ async def _serve(
             ready()
         started.set()
 
-    running = server(wire.application(settings, begun))
+    running = Server(wire.application(settings, begun))
     serving = asyncio.create_task(running.serve(sockets=[listener]))
-    if not program:
-        await serving
-        return 0
     waiting = asyncio.create_task(started.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
+    status = 0
     try:
-        return await _run(program, variables, serving)
+        if program and started.is_set():
+            status = await _run(program, variables, serving)
     finally:
-        running.should_exit = True
+        running.should_exit = running.should_exit or bool(program)
         await serving
+    if running.failure is not None:
+        raise running.failure
+    return status
 
 
 async def _run(
