@@ -124,7 +124,8 @@ def overhead(call: Call) -> Ran:
         why = "e2b's SDK is not installed"
         ran.missing.append(Missing("what we add to a vendor's SDK", why, "(pip install e2b)"))
         return ran
-    server = Child("sandboxkit.cli", "serve", "--profile", "local", "--port", "0")
+    words = ("serve", "--profile", "local", "--fidelity", "vendor", "--port", "0")
+    server = Child("sandboxkit.cli", *words)
     try:
         told = "\n".join(server.hear() for _ in range(4))
         port = re.search(r"E2B_API_URL=http://127.0.0.1:(\d+)", told)
