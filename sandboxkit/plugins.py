@@ -101,6 +101,8 @@ class ProviderInfo:
         capabilities: what it does natively.
         load: imports and returns the provider class.
         doctor: looks at what it needs here; ``None`` if it needs nothing. It may take seconds.
+        trial: tries out, in living sandboxes, what cannot be seen by looking. Asked only by people
+            who call for a doctor, where all that `doctor` looks at is well.
     """
 
     name: str
@@ -108,6 +110,7 @@ class ProviderInfo:
     capabilities: Capabilities
     load: Callable[[], type[Provider]]
     doctor: Callable[[], Sequence[Check]] | None = None
+    trial: Callable[[], Sequence[Check]] | None = None
 
 
 class ProviderSpecs:

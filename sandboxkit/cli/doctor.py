@@ -87,7 +87,10 @@ def _everything() -> Iterator[tuple[str, Sequence[Check]]]:
 def _checks(info: ProviderInfo) -> Sequence[Check]:
     if info.doctor is None:
         return [Check("installed", True, "needs nothing else")]
-    return list(info.doctor())
+    found = list(info.doctor())
+    if info.trial is not None and all(check.ok for check in found):
+        found += info.trial()
+    return found
 
 
 def _configuration() -> Sequence[Check]:

@@ -56,6 +56,12 @@ def _doctor() -> Sequence[Check]:
     return checks()
 
 
+def _trial() -> Sequence[Check]:
+    from .enforcement import checks
+
+    return checks()
+
+
 @hookimpl
 def sandboxkit_providers() -> Iterable[ProviderInfo]:
     """This provider."""
@@ -65,4 +71,5 @@ def sandboxkit_providers() -> Iterable[ProviderInfo]:
         capabilities=CAPABILITIES,
         load=_load,
         doctor=_doctor,
+        trial=_trial,
     )

@@ -151,12 +151,31 @@ def _tree(directory: int, mount: dict[str, Any], stand_in: list[int] | None) -> 
     tree = syscalls.open_tree(directory)
     try:
         syscalls.set_tree_attributes(tree, attributes)
-        if stand_in is not None:
+        if "first" in mount:
+            _shift(tree, mount)
+        elif stand_in is not None:
             _stand_in_for_owner(tree, directory, mount, stand_in)
     except BaseException:
         os.close(tree)
         raise
     return tree
+
+
+def _shift(tree: int, mount: dict[str, Any]) -> None:
+    """Let every owner be the id of the same number in a sandbox, whose own begin at `first`."""
+    extent = (0, mount["first"], mount["count"])
+    with _mapping(extent, extent) as id_map:
+        try:
+            syscalls.set_tree_attributes(tree, 0, id_map=id_map, recursive=False)
+        except OSError as error:
+            if error.errno not in _UNMAPPABLE:
+                raise
+            raise _RefusalError(
+                "unsupported",
+                f"template: the file system of {mount['source']!r} cannot show its owners as a "
+                "sandbox's ids; make an archive of the directory, and name that",
+                f"tar -C {mount['source']} -cf ROOT.tar .",
+            ) from None
 
 
 def _stand_in_for_owner(
@@ -172,7 +191,8 @@ def _stand_in_for_owner(
             "may write; mount it read-only, or give it to another user",
             f"chown -R 1000:1000 {source}",
         )
-    with _mapping((owner.st_uid, stand_in[0]), (owner.st_gid, stand_in[1])) as id_map:
+    user, group = (owner.st_uid, stand_in[0], 1), (owner.st_gid, stand_in[1], 1)
+    with _mapping(user, group) as id_map:
         for recursive in (True, False):  # what is mounted below may not be able to, or be already
             try:
                 syscalls.set_tree_attributes(tree, 0, id_map=id_map, recursive=recursive)
@@ -190,8 +210,8 @@ def _stand_in_for_owner(
 
 
 @contextlib.contextmanager
-def _mapping(user: tuple[int, int], group: tuple[int, int]) -> Iterator[int]:
-    """A descriptor of a user namespace that has one user and one group: inside, outside."""
+def _mapping(user: tuple[int, int, int], group: tuple[int, int, int]) -> Iterator[int]:
+    """A descriptor of a user namespace with these ids: first inside, first outside, count."""
     ours, theirs = wire.pair()
     pid = os.fork()
     if pid == 0:
@@ -207,8 +227,8 @@ def _mapping(user: tuple[int, int], group: tuple[int, int]) -> Iterator[int]:
     try:
         if wire.receive(ours) is None:
             raise OSError(errno.EPERM, "a user namespace could not be made")
-        for name, (inside, outside) in (("uid_map", user), ("gid_map", group)):
-            _write(f"/proc/{pid}/{name}", f"{inside} {outside} 1")
+        for name, (inside, outside, count) in (("uid_map", user), ("gid_map", group)):
+            _write(f"/proc/{pid}/{name}", f"{inside} {outside} {count}")
         namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
             yield namespace

@@ -230,11 +230,21 @@ class LocalProvider(GuestProvider):
             raise InvalidRequestError(f"unknown options: {', '.join(sorted(unknown))}")
         resolved = template.resolve(request.template, options)
         user = request.user or "user"
-        uid, gid, home = self._account(user)
-        bounds, unenforced = self._limits(request)
         from_snapshot = request.snapshot is not None and request.template is None and not options
+        foreign = "rootfs" in resolved
+        named = user not in _ACCOUNTS and not user.isdigit()
+        if named and not (foreign or from_snapshot):
+            raise InvalidRequestError(f"there is no user {user!r} in the template")
+        if named and request.mounts:
+            raise InvalidRequestError(
+                "mounts: give the user's number; only its root knows the name"
+            )
+        uid, gid, home = self._account(user)
+        shell = "" if foreign else _SHELL  # the agent looks which there is
+        bounds, unenforced = self._limits(request)
         return {
             "nonce": request.nonce,
+            "named": named,
             "template": None if from_snapshot else resolved,
             "snapshot": request.snapshot,
             "limits": bounds,
@@ -249,17 +259,17 @@ class LocalProvider(GuestProvider):
                 "metadata": dict(request.metadata),
                 "workdir": request.workdir or home,
                 "user": user,
-                "shell": _SHELL,
+                "shell": shell,
                 "unenforced": unenforced,
                 "network": rules or "none",
             },
             "agent": {
-                "workdir": request.workdir or home,
+                "workdir": request.workdir or ("" if foreign else home),
                 "user": user,
                 "uid": uid,
                 "gid": gid,
                 "home": home,
-                "shell": _SHELL,
+                "shell": shell,
                 "path": resolved["path"],
                 "env": {**(outlet.variables() if rules else {}), **request.env},
                 "lifetime": request.lifetime,
@@ -287,7 +297,7 @@ class LocalProvider(GuestProvider):
         return bounds, unenforced
 
     def _account(self, user: str) -> tuple[int, int, str]:
-        """Uid, gid and home of a user of the template."""
+        """Uid, gid and home of a user of the template, as far as they can be known here."""
         if self._single and user not in ("user", "1000"):
             raise self._refusal("users", f"only 'user' exists here, not {user!r}")
         for name, account in _ACCOUNTS.items():
@@ -295,7 +305,9 @@ class LocalProvider(GuestProvider):
                 return account
         if user.isascii() and user.isdigit() and int(user) < 65_535:
             return int(user), int(user), "/"
-        raise InvalidRequestError(f"there is no user {user!r} in the template")
+        if user.isdigit():
+            raise InvalidRequestError(f"there is no user {user!r} in the template")
+        return idmap.USER_ID, idmap.USER_ID, "/"  # of a root of its own: said inside
 
     def _refusal(self, capability: str, message: str) -> UnsupportedError:
         return UnsupportedError(

@@ -3,9 +3,10 @@
 There is one, ``python``: this host's ``/usr`` and the Python interpreter that runs us, with its
 virtual environment, all read-only. Of these two only the directories that a Python installation
 consists of, since a prefix may be a project's root or a home. `options["template"]` of a request
-may change it::
+may change it, or name another root altogether (see `rootfs`)::
 
     {"preload": ["numpy"], "venv": "/srv/venvs/data"}
+    {"rootfs": "/srv/alpine.tar"}
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from sandboxkit.errors import InvalidRequestError, ProviderUnavailableError, TemplateNotFoundError
 
-from . import bootstrap
+from . import bootstrap, rootfs
 
 __all__ = ["NAMES", "Template", "resolve"]
 
@@ -28,7 +29,7 @@ NAMES = ("python", "base", "default")
 Template = dict[str, Any]
 """A resolved template, as JSON: ``name``, ``executable`` (its Python), ``binds`` (directories),
 ``files`` (to be copied), ``links`` (path to target), ``path`` (the variable), ``preload``
-(modules), ``agent``."""
+(modules), ``agent``; and ``rootfs`` where that is its root."""
 
 _TOP = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _OPTIONAL = ("/etc/alternatives", "/etc/ssl/certs")
@@ -36,7 +37,7 @@ _PARTS = ("bin", "lib", "lib64", "include", "share", "etc")
 _SETTINGS = "pyvenv.cfg"
 _PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 _LINKS = "/opt/python/bin"
-_FIELDS = {"preload", "venv"}
+_FIELDS = {"preload", "rootfs", "venv"}
 
 
 def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
@@ -59,6 +60,8 @@ def resolve(name: str | None, options: Mapping[str, Any]) -> Template:
     if not isinstance(given, Mapping) or given.keys() - _FIELDS:
         known = ", ".join(sorted(_FIELDS))
         raise InvalidRequestError(f"options['template'] must be a mapping of {known}")
+    if "rootfs" in given:
+        return rootfs.resolve(given)
     preload = given.get("preload", [])
     if isinstance(preload, str) or not all(isinstance(module, str) for module in preload):
         raise InvalidRequestError("options['template']['preload'] must be a list of modules")

@@ -26,7 +26,6 @@ FD = 3
 """A driver's end of the channel."""
 
 _ALIASES = {"js": "javascript", "sh": "bash", "shell": "bash", "ts": "typescript", "py": "python"}
-_FOLDER = os.path.dirname(os.path.abspath(drivers.__file__))
 _NODE = "install Node.js in the template (apt-get install nodejs, or from https://nodejs.org)"
 
 
@@ -101,7 +100,8 @@ def _jupyter(server: Server, name: str) -> Kernel:
 
 
 def _driver(name: str) -> str:
-    return os.path.join(_FOLDER, name)
+    # Looked up now: the agent's files may have moved since it was loaded.
+    return os.path.join(os.path.dirname(os.path.abspath(drivers.__file__)), name)
 
 
 def _program(server: Server, name: str, hint: str) -> str:

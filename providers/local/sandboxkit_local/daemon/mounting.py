@@ -11,12 +11,12 @@ from typing import Any
 
 from sandboxkit.errors import InvalidRequestError, TransportError, UnsupportedError
 from sandboxkit_local import bootstrap, codes, wire
-from sandboxkit_local.jail.idmap import IdMap
+from sandboxkit_local.jail.idmap import RANGE, IdMap
 from sandboxkit_local.peer import Peer
 
 from .waiting import outlast
 
-__all__ = ["MOST", "check", "detached", "stand_in"]
+__all__ = ["MOST", "check", "detached", "own_root", "stand_in"]
 
 MOST = 16
 """Mounts of one sandbox; their descriptors travel in one message."""
@@ -47,6 +47,18 @@ def stand_in(ids: IdMap, slot: int, agent: Mapping[str, Any]) -> list[int] | Non
         return None
     first = ids.sandbox(slot).root
     return [ids.uids[1] + first + agent["uid"], ids.gids[1] + first + agent["gid"]]
+
+
+def own_root(template: Mapping[str, Any], ids: IdMap, slot: int) -> Sequence[Mapping[str, Any]]:
+    """The mount by which a sandbox sees the owners in its template's root as ids of its own.
+
+    Empty where the template has no directory of its own, or sandboxes no ids of their own.
+    """
+    root = template.get("rootfs")
+    if not root or root["stamp"] is not None or ids.kind != "root":
+        return ()
+    first = ids.uids[1] + ids.sandbox(slot).root
+    return [{"source": root["path"], "read_only": True, "first": first, "count": RANGE}]
 
 
 async def detached(

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sandboxkit.errors import (
+    InvalidRequestError,
     ProviderUnavailableError,
     SandboxError,
     TransportError,
@@ -99,6 +100,8 @@ class Service:
             if template is None:
                 template = record["template"]
                 message["agent"] |= {"path": template["path"], "python": template["executable"]}
+                if template.get("rootfs"):
+                    message["agent"]["shell"] = message["info"]["shell"] = ""
             archive = self.snapshots.open(message["snapshot"])
         try:
             return await self._build(message, template, archive)
@@ -147,6 +150,10 @@ class Service:
     ) -> tuple[Sandbox, socket.socket]:
         limits = Limits(**message["limits"])
         self._check(limits)
+        if message["named"] and not template.get("rootfs"):
+            raise InvalidRequestError(
+                f"there is no user {message['agent']['user']!r} in the template"
+            )
         mounting.check(message["mounts"], template)
         zygote = await self.zygotes.get(template)
         sandbox = self._begin(message, template, zygote)
@@ -237,9 +244,12 @@ class Service:
                 "pids": message["pids"],
                 "agent": agent,
                 "mounts": targets,
+                "rootfs": bool(sandbox.template.get("rootfs")),
                 "outlet": message["outlet"] if rules else None,
                 "own": agent["uid"] if targets else None,
-                "fds": [role for role, _ in roles] + ["mount"] * len(trees),
+                "fds": [role for role, _ in roles]
+                + ["rootfs"] * (len(trees) - len(targets))
+                + ["mount"] * len(targets),
             }
             sandbox.zygote.spawn(
                 order,
@@ -268,10 +278,11 @@ class Service:
         return connection
 
     async def _mounts(self, sandbox: Sandbox, message: dict[str, Any]) -> list[int]:
-        if not message["mounts"]:
+        root = mounting.own_root(sandbox.template, self._ids, sandbox.slot)
+        if not root and not message["mounts"]:
             return []
         owners = mounting.stand_in(self._ids, sandbox.slot, message["agent"])
-        return await mounting.detached(message["mounts"], owners, self.zygotes.digest)
+        return await mounting.detached([*root, *message["mounts"]], owners, self.zygotes.digest)
 
     def _place(self, sandbox: Sandbox, limits: Limits, roles: list[tuple[str, int]]) -> None:
         """Make its groups; adds descriptors by which its first process gets into them."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sandboxkit.errors import ProviderUnavailableError
-from sandboxkit_local import bootstrap, needs, wire
+from sandboxkit_local import bootstrap, codes, needs, wire
 from sandboxkit_local.jail.freezer import Freezers
 from sandboxkit_local.jail.idmap import Extent, IdMap
 from sandboxkit_local.peer import Peer
@@ -107,6 +107,8 @@ class Zygote:
                 f"the zygote for {self._what} died as it started: {self._last_words}",
                 hint="sandboxkit doctor local",
             )
+        if "code" in reply:
+            raise codes.from_wire(reply)
         if "errno" in reply:
             raise ProviderUnavailableError(
                 f"this system does not let us make sandboxes: {reply.get('message')}",

@@ -144,6 +144,8 @@ class Cgroups:
             )
             if (directory / swap).exists():
                 (directory / swap).write_text(value)
+            elif not self.unified:  # a kernel that does not count swap: then none is used
+                (directory / "memory.swappiness").write_text("0")
         else:
             (directory / "pids.max").write_text(str(limits.pids))
 

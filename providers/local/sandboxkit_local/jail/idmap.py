@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 __all__ = [
     "OWN",
+    "RANGE",
     "ROOT_BASE",
     "SLOTS",
     "USER_ID",

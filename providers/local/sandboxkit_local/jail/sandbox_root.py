@@ -84,7 +84,7 @@ class Mounted:
 
 def enter(
     *,
-    skeleton: str,
+    lower: str,
     binds: Sequence[str],
     masks: Masks,
     ids: SandboxIds,
@@ -95,7 +95,7 @@ def enter(
     """Mount everything and pivot into it.
 
     Args:
-        skeleton: the overlay's lower directory.
+        lower: the overlay's lower directories, the uppermost first, between colons.
         binds: the template's directories.
         masks: what to hide below ``/proc``.
         ids: the sandbox's, in the namespace we are still in.
@@ -116,7 +116,6 @@ def enter(
     upper = os.open(f"{_LAYER}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if fill is not None:
         fill(upper)
-    lower = f"{skeleton}:{INTERNAL}/copies"
     layers = f"lowerdir={lower},upperdir={_LAYER}/upper,workdir={_LAYER}/work,userxattr"
     mount("overlay", _ROOT, "overlay", MS_NOSUID | MS_NODEV, layers)
     for path in (*binds, "/dev"):

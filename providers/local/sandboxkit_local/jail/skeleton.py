@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Skeleton", "plan"]
+__all__ = ["Skeleton", "above_foreign_root", "plan"]
 
 _DIRECTORIES = {
     "/dev": 0o755,
@@ -136,6 +136,19 @@ def plan(mount_points: Iterable[str], links: dict[str, str], files: Iterable[str
     if any(path.startswith("/root/") for path in skeleton.directories):
         skeleton.directories["/root"] = 0o711  # else no other user reaches what is below
     return skeleton
+
+
+def above_foreign_root() -> Skeleton:
+    """What covers, or adds to, the files of a root that is not made of this host's."""
+    files = {"/etc/hosts": _HOSTS, "/etc/hostname": "sandbox\n", "/etc/resolv.conf": ""}
+    return Skeleton(
+        {
+            name: _DIRECTORIES[name]
+            for name in ("/dev", "/etc", "/home", "/home/user", "/proc", "/tmp")
+        },
+        {path: text.encode() for path, text in files.items()},
+        links={"/etc/mtab": "/proc/self/mounts"},
+    )
 
 
 def _parents(skeleton: Skeleton, path: str) -> None:

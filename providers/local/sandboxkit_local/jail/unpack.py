@@ -22,7 +22,7 @@ from .seal import CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, seal
 from .seccomp import install
 from .syscalls import CLONE_NEWUSER, die_with_parent, set_dumpable, unshare
 
-__all__ = ["TooLargeError", "filler"]
+__all__ = ["TooLargeError", "dress", "filler", "make", "times"]
 
 _CAPABILITIES = frozenset({CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID})
 _XATTR = "SCHILY.xattr."
@@ -127,17 +127,22 @@ def extract(stream: IO[bytes], *, own: bool) -> None:
     ) as archive:
         for member in archive:
             path = "/" + os.path.normpath("/" + member.name).strip("/")
-            _make(archive, member, path)
-            _dress(member, path, own=own)
+            make(archive, member, path)
+            dress(member, path, own=own)
             if member.isdir():
                 directories.append((path, member))
     for path, member in reversed(directories):  # what was put into them has changed the times
-        os.utime(path, ns=_times(member))
+        os.utime(path, ns=times(member))
 
 
-def _make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+def make(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> None:
+    """Make one member, the next of the archive, where there is nothing or, of a directory, one.
+
+    Raises:
+        OSError, ValueError: it cannot be.
+    """
     if member.isdir():
-        if path != "/":
+        if not os.path.isdir(path) or os.path.islink(path):
             os.mkdir(path, 0o700)
     elif member.issym():
         os.symlink(member.linkname, path)
@@ -203,7 +208,7 @@ def _copy(content: IO[bytes] | None, fd: int, offset: int, length: int) -> None:
             chunk, offset = chunk[written:], offset + written
 
 
-def _dress(member: tarfile.TarInfo, path: str, *, own: bool) -> None:
+def dress(member: tarfile.TarInfo, path: str, *, own: bool) -> None:
     """Owner, mode, times and extended attributes."""
     if member.islnk():
         return
@@ -216,10 +221,10 @@ def _dress(member: tarfile.TarInfo, path: str, *, own: bool) -> None:
             content = value.encode("utf-8", "surrogateescape")
             os.setxattr(path, name[len(_XATTR) :], content, follow_symlinks=False)
     if not member.isdir():
-        os.utime(path, ns=_times(member), follow_symlinks=False)
+        os.utime(path, ns=times(member), follow_symlinks=False)
 
 
-def _times(member: tarfile.TarInfo) -> tuple[int, int]:
+def times(member: tarfile.TarInfo) -> tuple[int, int]:
     """When it was changed, in nanoseconds, for both of a file's times."""
     exact = _TIME.fullmatch(member.pax_headers.get("mtime", ""))
     if exact is None:

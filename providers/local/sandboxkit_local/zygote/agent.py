@@ -8,7 +8,7 @@ import pkgutil
 import sys
 from types import ModuleType
 
-__all__ = ["directory", "hide_stand_ins", "load", "refresh_random", "warm"]
+__all__ = ["directory", "hide_stand_ins", "load", "moved", "refresh_random", "warm"]
 
 _PACKAGE = "sandboxkit.guest.agent"
 _DRIVERS = _PACKAGE + ".drivers"
@@ -37,6 +37,17 @@ def warm() -> None:
 def directory() -> str:
     """Where the agent's files are."""
     return os.path.dirname(os.path.abspath(str(importlib.import_module(_PACKAGE).__file__)))
+
+
+def moved(place: str) -> None:
+    """Its files are somewhere else from now on: those that are still to be read, or run."""
+    before = directory()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.startswith(_PACKAGE) and file:
+            module.__file__ = place + os.path.abspath(file).removeprefix(before)
+            if hasattr(module, "__path__"):
+                module.__path__ = [os.path.dirname(module.__file__)]
 
 
 def hide_stand_ins() -> None:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from sandboxkit_local import wire
 from sandboxkit_local.jail import (
+    foreign_root,
     landlock,
     limits,
     mount_points,
@@ -29,7 +30,7 @@ from sandboxkit_local.jail import (
 )
 from sandboxkit_local.jail.idmap import IdMap
 
-from . import agent
+from . import agent, people
 
 __all__ = ["Shared", "become"]
 
@@ -60,7 +61,7 @@ class Shared:
 def become(
     message: dict[str, Any],
     fds: list[int],
-    skeleton: str,
+    lower: str,
     handshake: socket.socket,
     shared: Shared,
     *,
@@ -71,7 +72,7 @@ def become(
     Args:
         message: what the daemon wants.
         fds: what came with it; ``message["fds"]`` says what each is.
-        skeleton: the directory that is the lowest layer of the root.
+        lower: the directories that are the lower layers of the root.
         handshake: to ask the zygote for our ids.
         shared: what is the same for all.
         placed: whether we were born in the group that the sandbox is paused by.
@@ -85,7 +86,9 @@ def become(
         syscalls.die_with_parent()
         _close_all_but({0, 1, 2, handshake.fileno(), *fds})
         _join(by_role, placed=placed)
-        upper = _enter(message, by_role, skeleton, handshake, shared)
+        upper = _enter(message, by_role, lower, handshake, shared)
+        if message["rootfs"]:
+            people.settle(message["agent"])
         if message["outlet"] is not None:
             network.offer_outlet(control, message["outlet"])
         _make_workdir(**{name: message["agent"][name] for name in ("workdir", "uid", "gid")})
@@ -93,7 +96,7 @@ def become(
     except unpack.TooLargeError as error:
         hint = f"it has {message['disk']} bytes; ask for more with resources disk=..."
         _refuse(control, str(error), hint)
-    except (_WorkdirError, mount_points.MountPointError) as error:
+    except (_WorkdirError, mount_points.MountPointError, people.UnknownError) as error:
         _refuse(control, str(error), None)
     except OSError as error:
         fields = {"event": "failed", "errno": error.errno, "message": str(error)}
@@ -147,7 +150,7 @@ def _report(control: socket.socket) -> None:
 def _enter(
     message: dict[str, Any],
     by_role: dict[str, list[int]],
-    skeleton: str,
+    lower: str,
     handshake: socket.socket,
     shared: Shared,
 ) -> int:
@@ -164,6 +167,8 @@ def _enter(
     )
     socket.sethostname(message["hostname"])
     network.loopback_up()
+    if "rootfs" in by_role:
+        foreign_root.attach(by_role["rootfs"].pop())
     snapshot = by_role.get("snapshot")
     fill = (
         unpack.filler(snapshot[0], ids, ours.inner, shared.last_capability, shared.filter)
@@ -171,7 +176,7 @@ def _enter(
         else None
     )
     mounted = sandbox_root.enter(
-        skeleton=skeleton,
+        lower=lower,
         binds=shared.binds,
         masks=shared.masks,
         ids=ours,

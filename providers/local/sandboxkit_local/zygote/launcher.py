@@ -14,7 +14,7 @@ import traceback
 from typing import Any, NoReturn
 
 from sandboxkit_local import wire
-from sandboxkit_local.jail import skeleton, syscalls, template_root
+from sandboxkit_local.jail import foreign_root, skeleton, syscalls, template_root
 from sandboxkit_local.jail.idmap import IdMap
 
 from . import agent, server
@@ -39,6 +39,9 @@ def main(control_fd: int, daemon_pid: int) -> int:
         return 1
     try:
         return _launch(control, first[0])
+    except foreign_root.RefusedError as error:
+        wire.send(control, _refusal(error))
+        return 1
     except OSError as error:
         wire.send(
             control,
@@ -47,11 +50,19 @@ def main(control_fd: int, daemon_pid: int) -> int:
         return 1
 
 
+def _refusal(error: foreign_root.RefusedError) -> dict[str, Any]:
+    fields = {"code": "invalid_request", "message": str(error), "hint": error.hint}
+    return {"event": "failed", **fields}
+
+
 def _launch(control: socket.socket, settings: dict[str, Any]) -> int:
     agent.load()
     ids = IdMap.load(settings["ids"])
     binds: list[str] = settings["binds"]
     plan = skeleton.plan(binds, settings["links"], settings.get("files", ()))
+    trees = {path: path for path in binds}
+    if settings.get("rootfs"):
+        trees |= foreign_root.guest_parts(agent.directory())
     syscalls.unshare(syscalls.CLONE_NEWUSER)
     wire.send(control, {"event": "unshared"})
     if wire.receive(control) is None:  # the daemon has written the maps, or died
@@ -63,12 +74,13 @@ def _launch(control: socket.socket, settings: dict[str, Any]) -> int:
         | syscalls.CLONE_NEWUTS
         | syscalls.CLONE_NEWNET
     )
-    sources = template_root.open_sources(binds)
+    sources = template_root.open_sources(trees)
+    root = foreign_root.open_root(settings.get("rootfs"))
     alive, held = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(held)
-        _run_init(control, settings, ids, sources, plan, alive)
+        _run_init(control, settings, ids, sources, plan, alive, root)
     control.close()
     become_root(ids)
     syscalls.die_with_parent()
@@ -90,6 +102,7 @@ def _run_init(
     sources: template_root.Sources,
     plan: skeleton.Skeleton,
     alive: int,
+    root: foreign_root.Root | None,
 ) -> NoReturn:
     status = 1
     try:
@@ -99,7 +112,13 @@ def _run_init(
             os._exit(1)
         os.close(alive)
         template_root.build(sources, plan)
+        if root is not None:
+            agent.moved(foreign_root.AGENT)
+            root.enter(ids)
+            plan = skeleton.above_foreign_root()
         status = _init(control, settings, ids, plan)
+    except foreign_root.RefusedError as error:
+        wire.send(control, _refusal(error))
     except OSError as error:
         wire.send(
             control,

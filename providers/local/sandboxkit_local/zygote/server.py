@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sandboxkit_local import wire
-from sandboxkit_local.jail import landlock, seccomp, syscalls
+from sandboxkit_local.jail import foreign_root, landlock, seccomp, syscalls
 from sandboxkit_local.jail.idmap import IdMap, SandboxIds
 from sandboxkit_local.jail.sandbox_root import Masks
 from sandboxkit_local.jail.skeleton import Skeleton
@@ -109,10 +109,10 @@ class Zygote:
         name = message["id"]
         try:
             ids = self._ids.sandbox(message["slot"], message["own"])
-            skeleton = self._skeleton_of(ids)
+            lower = self._lower_of(ids)
             ours, theirs = wire.pair()
             with ours, theirs:
-                pid = self._fork(message, fds, skeleton, theirs)
+                pid = self._fork(message, fds, lower, theirs)
                 child = _Child(name, ids, pid, os.pidfd_open(pid), ours.dup())
         except OSError as error:
             wire.send(self._control, {"event": "failed", "id": name, "message": str(error)})
@@ -125,14 +125,14 @@ class Zygote:
         wire.send(self._control, {"event": "spawned", "id": name}, [child.pidfd])
 
     def _fork(
-        self, message: dict[str, Any], fds: list[int], skeleton: str, handshake: socket.socket
+        self, message: dict[str, Any], fds: list[int], lower: str, handshake: socket.socket
     ) -> int:
         syscalls.unshare(syscalls.CLONE_NEWPID)
         try:
             pid, placed = self._fork_into(dict(zip(message["fds"], fds, strict=True)).get("birth"))
             if pid == 0:
                 try:
-                    guest.become(message, fds, skeleton, handshake, self._shared, placed=placed)
+                    guest.become(message, fds, lower, handshake, self._shared, placed=placed)
                 finally:  # whatever happens, a child must never go on as the zygote
                     os._exit(1)
         finally:
@@ -172,6 +172,16 @@ class Zygote:
         del self._children[child.pid]
         code = os.waitstatus_to_exitcode(status)
         wire.send(self._control, {"event": "ended", "id": child.name, "status": code})
+
+    def _lower_of(self, ids: SandboxIds) -> str:
+        """The layers below a sandbox's own, for an overlay."""
+        above = self._skeleton_of(ids)
+        root = self._settings.get("rootfs")
+        if not root:
+            return f"{above}:{INTERNAL}/copies"
+        if root["stamp"] is not None and self._ids.kind == "root":
+            return f"{above}:{foreign_root.shown_as(ids)}"
+        return f"{above}:{foreign_root.PLACE}"
 
     def _skeleton_of(self, ids: SandboxIds) -> str:
         path = f"{INTERNAL}/skeletons/{ids.root}-{ids.user}"
