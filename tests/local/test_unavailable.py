@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandboxkit import plugins
 from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit_local.doctor import checks
 from tests.local.harness import KIND, Harness
@@ -31,6 +32,7 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
 CREATE = """
 import asyncio, contextlib
 from sandboxkit_local.provider import LocalProvider
+from sandboxkit import plugins
 from sandboxkit.errors import ProviderUnavailableError
 from sandboxkit.provider import CreateRequest, ProviderSettings
 
@@ -61,7 +63,7 @@ def forbidden(code: str, state: Path) -> str:
         env=os.environ | {"SANDBOXKIT_STATE_DIR": str(state)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert ran.returncode == 0, ran
@@ -101,6 +103,13 @@ def test_doctor_is_content_here(state: Path):
         "single": {"ids", "limits", "pause"},
     }
     assert narrowed == expected[KIND]
+
+
+def test_doctor_tries_the_network_out(state: Path):
+    info = plugins.provider_info("local")
+    assert info.trial is not None
+    found = info.trial()
+    assert [check.detail.partition(":")[0] for check in found] == ["boundary", "boundary"]
 
 
 def test_interpreter_that_cannot_run(local: Harness, tmp_path: Path):
