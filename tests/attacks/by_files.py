@@ -33,6 +33,7 @@ __all__ = ["BY_FILES", "FileAttack", "attempt"]
 
 SECRET = b"the secret"
 OWNED = b"owned"
+PARTIAL = ".sandboxkit-part-sent"  # what an upload calls the file `sent` until it is whole
 TRIES = 60
 LOOK = 15  # tries after which it is looked whether one has changed something
 PATIENCE = 3.0  # seconds after which an agent that does not answer is taken for stuck
@@ -126,7 +127,8 @@ class FileAttack:
         name: of it and its places.
         source: whence it is known.
         swapped: what is exchanged with a link: a ``file``, a ``directory``, or one that is made
-            again and again (``tree``); or a file with a ``fifo``.
+            again and again (``tree``); or a file with a ``fifo``. Nothing for a ``hard link``,
+            which is there from the beginning: as on a system that lets everybody make any.
         operation: what the host does meanwhile.
         held_by: the defences, each enough.
         acting: the user that the API acts as.
@@ -153,7 +155,13 @@ async def attempt(provider: LocalProvider, sandbox: str, attack: FileAttack) -> 
     if "single" not in attack.kinds:
         prepare = f"mkdir -p -m 700 {roots} && printf %s '{SECRET.decode()}' > {roots}/secret"
         assert (await run(provider, sandbox, prepare, user="root")).code == 0
-    argv = ("python", "-I", "-c", SWAPPER, attack.swapped, mine, roots)
+    argv: tuple[str, ...] = ("python", "-I", "-c", SWAPPER, attack.swapped, mine, roots)
+    if attack.swapped == "hard link":
+        open_up = f"mkdir -m 777 {mine}"  # root has no more rights there than its id gives it
+        assert (await run(provider, sandbox, open_up, user="user")).code == 0
+        link = f"for name in it {PARTIAL}; do ln {roots}/secret {mine}/$name; done"
+        assert (await run(provider, sandbox, link, user="root")).code == 0
+        argv = ("sh", "-c", "echo linked; exec sleep 60")
     swapper = await provider.start(StartRequest(sandbox_id=sandbox, command=argv, user="user"))
     events = swapper.events()
     try:
@@ -253,6 +261,14 @@ async def _upload(place: Place) -> bool:
     return False
 
 
+async def _upload_beside(place: Place) -> bool:
+    with tempfile.TemporaryDirectory() as source:
+        Path(source, "sent").write_bytes(OWNED)
+        options = TransferOptions(user=place.acting)
+        await upload(place.provider, place.sandbox, source, place.mine, options)
+    return False
+
+
 async def _read_fifo(place: Place) -> bool:
     """Whether the agent waits for whoever would write."""
     try:
@@ -264,6 +280,7 @@ async def _read_fifo(place: Place) -> bool:
 
 
 _SWAPPED = "CVE-2018-15664 (docker cp), CVE-2019-14271, CVE-2021-30465"
+_LINKED = "CVE-2011-4029's kin; protected_hardlinks in proc(5)"
 _USERS = ("agent users",)
 _BENEATH = ("beneath",)
 
@@ -317,6 +334,26 @@ BY_FILES = [
         _BENEATH,
         acting="root",
         changes=True,
+    ),
+    FileAttack(
+        "write_over_hard_link",
+        _LINKED,
+        "hard link",
+        _write_link,
+        ("renamed into place",),
+        acting="root",
+        changes=True,
+        tries=LOOK,
+    ),
+    FileAttack(
+        "upload_over_hard_link",
+        _LINKED,
+        "hard link",
+        _upload_beside,
+        ("partial files of ones own",),
+        acting="root",
+        changes=True,
+        tries=LOOK,
     ),
     FileAttack(
         "fifo_in_place_of_file",

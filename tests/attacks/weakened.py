@@ -301,6 +301,20 @@ def _opening_waits() -> None:
     reading._check_regular = _nothing
 
 
+def _files_are_written_in_place() -> None:
+    def copy(source: bytes, target: bytes) -> None:
+        with open(source, "rb") as new, open(target, "wb") as old:
+            old.write(new.read())
+        os.unlink(source)
+
+    _part_of_agent("filewrite").os = Module(os, rename=copy)
+
+
+def _partial_files_are_anybodys() -> None:
+    store = _part_of_agent("treestore")
+    store._open_left_over = lambda parent, name: os.open(name, store._OPEN_PART, dir_fd=parent)
+
+
 def _impostor_serves() -> None:
     module = agent.load()
 
@@ -332,9 +346,11 @@ _REMOVE: dict[str, Callable[[], None]] = {
     "non-blocking": _opening_waits,
     "nesting": _silence(seal, "forbid_user_namespaces"),
     "ownership": _namespaces_are_owned,
+    "partial files of ones own": _partial_files_are_anybodys,
     "processes": _nothing,
     "removal by descriptor": _removal_follows_links,
     "read only": _template_is_writable,
+    "renamed into place": _files_are_written_in_place,
     "terminal count": lambda: setattr(sandbox_root, "_TERMINALS", 1 << 20),
     "view": _host_is_in_view,
     "watch count": _silence(seal, "bound_watches"),
