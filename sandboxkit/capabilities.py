@@ -33,6 +33,7 @@ class Capabilities:
         metrics: what a sandbox uses can be asked for.
         mounts: host directories can be shown inside.
         lifetime_update: the lifetime of a live sandbox can be changed.
+        lifetime_unlimited: a sandbox may have no end.
         idle_timeout: a sandbox in which nothing goes on ends by itself.
         pause: a sandbox can be paused and go on later.
         pause_on_timeout: it can be paused at the end of its lifetime, with no client there.
@@ -66,6 +67,7 @@ class Capabilities:
     metrics: bool = False
     mounts: bool = False
     lifetime_update: bool = False
+    lifetime_unlimited: bool = False
     idle_timeout: bool = False
     pause: bool = False
     pause_on_timeout: bool = False

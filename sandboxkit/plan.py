@@ -73,6 +73,8 @@ class Plan:
 def _advice(item: PlanItem) -> str:
     if item.capability == "network_none":
         return '; write network="full" to accept that the sandbox reaches the network'
+    if item.capability == "lifetime_unlimited":
+        return '; name a lifetime, such as lifetime="1h"'
     if item.security:
         return ""
     return "; best_effort=True goes without it"
@@ -96,6 +98,8 @@ def _needs(spec: SandboxSpec) -> Iterator[tuple[str, str, bool]]:
         yield "snapshot", "snapshots", True
     if spec.user is not None:
         yield f"user={spec.user!r}", "users", True
+    if spec.lifetime is None:
+        yield "lifetime=None", "lifetime_unlimited", True
     if spec.idle_timeout is not None:
         yield "idle_timeout", "idle_timeout", False
     if spec.on_timeout == "pause":

@@ -330,10 +330,12 @@ class AsyncSandbox:
             lifetime: ``None`` is never.
 
         Raises:
-            UnsupportedError: the provider cannot change it.
+            UnsupportedError: the provider cannot change it, or ends every sandbox.
         """
         seconds = seconds_of(lifetime, "set_lifetime")
         provider = self._use("set_lifetime", "lifetime_update")
+        if seconds is None:
+            gate.require(provider, "set_lifetime(None)", "lifetime_unlimited")
         self._info = await provider.set_lifetime(
             LifetimeRequest(sandbox_id=self.id, lifetime=seconds)
         )

@@ -16,6 +16,7 @@ CAPABILITIES = Capabilities(
     commands=False,
     file_ops=True,
     lifetime_update=True,
+    lifetime_unlimited=True,
     pause=True,
     pause_on_timeout=True,
     pause_keeps="memory",

@@ -26,6 +26,7 @@ CAPABILITIES = Capabilities(
     watch=True,
     ports=True,
     lifetime_update=True,
+    lifetime_unlimited=True,
     idle_timeout=True,
     pause=True,
     pause_keeps="memory",

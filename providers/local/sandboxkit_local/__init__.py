@@ -26,6 +26,7 @@ CAPABILITIES = Capabilities(
     watch=True,
     metrics=True,
     lifetime_update=True,
+    lifetime_unlimited=True,
     fork=True,
     idle_timeout=True,
     pause=True,

@@ -72,6 +72,14 @@ def test_undeclared_images(target) -> None:
     create_refused(target, "images", image="debian:12")
 
 
+@pytest.mark.without("lifetime_unlimited")
+def test_undeclared_lifetime_unlimited(target) -> None:
+    create_refused(target, "lifetime_unlimited", lifetime=None)
+    if target.capabilities.lifetime_update:
+        with target.create() as sandbox:
+            refused("lifetime_unlimited", lambda: sandbox.set_lifetime(None))
+
+
 @pytest.mark.without("lifetime_update")
 def test_undeclared_lifetime_update(sandbox: Sandbox) -> None:
     refused("lifetime_update", lambda: sandbox.set_lifetime("5m"))
