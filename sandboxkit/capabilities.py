@@ -6,8 +6,11 @@ Names follow one grammar: an ability is a noun (``snapshots``), a variant of it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from .errors import ConfigError
 
 __all__ = ["METHODS", "Capabilities", "Isolation"]
 
@@ -37,6 +40,7 @@ class Capabilities:
         idle_timeout: a sandbox in which nothing goes on ends by itself.
         pause: a sandbox can be paused and go on later.
         pause_on_timeout: it can be paused at the end of its lifetime, with no client there.
+        pause_lifetime: a paused sandbox ends by itself if nobody resumes it in time.
         snapshots: filesystem snapshots.
         fork: several sandboxes can be made of a live one in one step.
         network_none: the sandbox can be cut off from every network.
@@ -71,6 +75,7 @@ class Capabilities:
     idle_timeout: bool = False
     pause: bool = False
     pause_on_timeout: bool = False
+    pause_lifetime: bool = False
     snapshots: bool = False
     fork: bool = False
     network_none: bool = False
@@ -89,6 +94,18 @@ class Capabilities:
         """The yes-or-no capabilities by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, bool)}
+
+    def less(self, names: Collection[str]) -> Capabilities:
+        """Without these flags.
+
+        Raises:
+            ConfigError: one of them is no flag.
+        """
+        unknown = set(names) - self.flags().keys()
+        if unknown:
+            raise ConfigError(f"without: not a capability: {', '.join(sorted(unknown))}")
+        lacking: dict[str, Any] = dict.fromkeys(names, False)
+        return replace(self, **lacking)
 
     def is_within(self, other: Capabilities) -> bool:
         """Whether nothing is declared here that `other` does not declare."""

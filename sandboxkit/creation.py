@@ -108,7 +108,8 @@ def _target_of(profile: str | None, snapshot: str | None) -> Target:
 def plan(profile: str | None, arguments: Mapping[str, Any]) -> Plan:
     """What the provider would do for these arguments. Creates nothing."""
     spec, chosen = spec_and_target(profile, arguments)
-    capabilities = provider_info(chosen.provider).capabilities
+    without = chosen.profile.setting("without")
+    capabilities = provider_info(chosen.provider).capabilities.less(without or ())
     return make_plan(spec, chosen.provider, capabilities, frozenset())
 
 

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from .layers.emulation import EmulatedFiles
 from .layers.errors import LocatedErrors
 from .layers.forks import EmulatedForks
+from .layers.narrowed import Narrowed
 from .layers.ownership import OwnershipLayer
 from .layers.retry import RetryLayer
 from .layers.trees import EmulatedTrees
@@ -95,6 +96,8 @@ def acquire(target: Target) -> Lease:
         provider: Provider = cls(settings)
         for wrap in _wraps:
             provider = wrap(provider)
+        if settings.without:
+            provider = Narrowed(provider, settings.without)
         home[key] = _Shared(layered(provider))
     return Lease(home[key], home, key)
 

@@ -76,6 +76,9 @@ from .watch import AsyncWatch
 
 __all__ = ["AsyncSandbox", "Creating"]
 
+PAUSED: Duration = "24h"
+"""How long a paused sandbox is kept unless its owner says."""
+
 
 class Creating:
     """A sandbox that is about to be: await it, or use it with ``async with``."""
@@ -341,7 +344,7 @@ class AsyncSandbox:
         )
         return self._info
 
-    async def pause(self, lifetime: Duration | None = "24h") -> SandboxInfo:
+    async def pause(self, lifetime: Duration | Unset | None = UNSET) -> SandboxInfo:
         """Let it stand still, using no cpu, until it is resumed; returns when it does.
 
         What it keeps is said by ``capabilities.pause_keeps``. Its lifetime, command timeouts and
@@ -349,15 +352,22 @@ class AsyncSandbox:
         every client. Pausing a paused sandbox only sets its end anew.
 
         Args:
-            lifetime: after which it ends if nobody resumes it; ``None`` is never.
+            lifetime: after which it ends if nobody resumes it: 24 hours unless another is given,
+                and ``None`` is never. Where the provider cannot end a paused sandbox, it is never,
+                and may not be given.
 
         Raises:
-            UnsupportedError: it cannot be paused.
+            UnsupportedError: it cannot be paused, or does not end by itself then.
             SandboxNotFoundError: it has ended.
         """
         with self._located("pause"):
-            request = PauseRequest(sandbox_id=self.id, lifetime=seconds_of(lifetime, "pause"))
-            self._info = await self._use("pause", "pause").pause(request)
+            provider = self._use("pause", "pause")
+            if isinstance(lifetime, Unset):
+                lifetime = PAUSED if provider.capabilities.pause_lifetime else None
+            seconds = seconds_of(lifetime, "pause")
+            if seconds is not None:
+                gate.require(provider, f"pause(lifetime={lifetime!r})", "pause_lifetime")
+            self._info = await provider.pause(PauseRequest(sandbox_id=self.id, lifetime=seconds))
             return self._info
 
     async def resume(self) -> SandboxInfo:

@@ -205,7 +205,7 @@ class Sandbox:
     def set_lifetime(self, lifetime: Duration | None) -> SandboxInfo:
         return call(self._sandbox.set_lifetime, lifetime)
 
-    def pause(self, lifetime: Duration | None = "24h") -> SandboxInfo:
+    def pause(self, lifetime: Duration | Unset | None = UNSET) -> SandboxInfo:
         return call(self._sandbox.pause, lifetime)
 
     def resume(self) -> SandboxInfo:

@@ -13,6 +13,7 @@ import pytest
 
 from sandboxkit.capabilities import Capabilities
 from sandboxkit.errors import (
+    ConfigError,
     CreateTimeoutError,
     FileError,
     RateLimitError,
@@ -21,6 +22,7 @@ from sandboxkit.errors import (
 )
 from sandboxkit.layers.emulation import EmulatedFiles
 from sandboxkit.layers.errors import LocatedErrors
+from sandboxkit.layers.narrowed import Narrowed
 from sandboxkit.layers.ownership import OwnershipLayer
 from sandboxkit.layers.retry import RetryLayer
 from sandboxkit.models import OutputChunk, SandboxInfo
@@ -75,6 +77,26 @@ def test_what_was_not_dispatched_is_tried_again() -> None:
     provider = Faulty(refused(), refused())
     asyncio.run(RetryLayer(provider).create(CreateRequest(nonce="n")))
     assert provider.calls == 3
+
+
+def test_what_may_have_happened_stays_so_whatever_comes_after() -> None:
+    lost = TransportError("lost", outcome="unknown", retryable=True)
+    provider = Faulty(lost, *(refused() for _ in range(5)))
+    with pytest.raises(TransportError, match="refused") as caught:
+        asyncio.run(RetryLayer(provider).create(CreateRequest(nonce="n")))
+    assert caught.value.outcome == "unknown"
+
+
+def test_a_profile_declares_less() -> None:
+    async def main() -> None:
+        provider = Narrowed(MemoryProvider(MemorySettings(world=uuid4().hex)), {"pause"})
+        for found in (provider.capabilities, await provider.survey()):
+            assert not found.pause
+            assert found.snapshots
+        with pytest.raises(ConfigError, match="no-such"):
+            Narrowed(provider, {"no-such"})
+
+    asyncio.run(main())
 
 
 def test_retries_end_and_raise_the_last_error() -> None:

@@ -48,8 +48,8 @@ class Wire:
 
 WIRES = {
     # Root has no capabilities in our own sandboxes, so a guest that runs as root there cannot act
-    # for another user, as it can on E2B.
-    "e2b": Wire("e2b", "e2b", {"guest_user": ""}),
+    # for another user, as it can on E2B; and local ones never reach the whole network.
+    "e2b": Wire("e2b", "e2b", {"guest_user": "", "without": ["network_full"]}),
     "daytona": Wire("daytona", "daytona", {"guest_user": "", "images": False, "port_urls": False}),
 }
 """By profile."""

@@ -25,18 +25,16 @@ __all__ = ["pause", "resume"]
     "ends",
     type=lifetime,
     metavar="TIME",
-    default="24h",
-    show_default=True,
-    help="When it ends unless it is resumed: 10m, 2h, never.",
+    help="When it ends unless it is resumed: 10m, 2h, never.  [default: 24h, where it can]",
 )
 @json_option
 @click.pass_context
 def pause(
-    ctx: click.Context, profile: str | None, address: tuple[str, ...], ends: float | str
+    ctx: click.Context, profile: str | None, address: tuple[str, ...], ends: float | str | None
 ) -> None:
     """Let sandboxes stand still, using no cpu, until they are resumed."""
-    seconds = None if isinstance(ends, str) else ends
-    _each(ctx, profile, address, "pausing", lambda sandbox: sandbox.pause(seconds))
+    given = {} if ends is None else {"lifetime": None if isinstance(ends, str) else ends}
+    _each(ctx, profile, address, "pausing", lambda sandbox: sandbox.pause(**given))
 
 
 @click.command()

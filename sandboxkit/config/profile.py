@@ -69,6 +69,14 @@ class ResolvedProfile:
         """
         return {key: reveal(value, key) for key, value in self._settings.items()}
 
+    def setting(self, name: str) -> Any:
+        """One of them; ``None`` if it is not said.
+
+        Raises:
+            ConfigError: it is a secret that is not there.
+        """
+        return reveal(self._settings.get(name), name)
+
     def settings_as(self, model: type[_S]) -> _S:
         """The settings as a provider's ``settings_type``.
 

@@ -62,11 +62,19 @@ async def _repeat(
         if not decide(error):
             raise
         failures = [error]
+    doubtful = failures[0].outcome == "unknown"
 
     async def again() -> T:
+        nonlocal doubtful
         if failures:
             raise failures.pop()
-        return await attempt()
+        try:
+            return await attempt()
+        except SandboxError as error:
+            doubtful = doubtful or error.outcome == "unknown"
+            if doubtful:  # what an earlier attempt may have done is not undone by this one
+                error.outcome = "unknown"
+            raise
 
     async for one in tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),

@@ -25,9 +25,16 @@ __all__ = [
 
 
 class ProviderSettings(BaseModel):
-    """What a profile may say to a provider beyond the common fields; providers subclass it."""
+    """What a profile may say to a provider beyond the common fields; providers subclass it.
+
+    Attributes:
+        without: capabilities that are not there where this profile leads, or must not be used: what
+            wants them is refused before anything is made. Kept by the core.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

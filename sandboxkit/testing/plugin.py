@@ -18,6 +18,7 @@ CAPABILITIES = Capabilities(
     lifetime_update=True,
     lifetime_unlimited=True,
     pause=True,
+    pause_lifetime=True,
     pause_on_timeout=True,
     pause_keeps="memory",
     snapshots=True,

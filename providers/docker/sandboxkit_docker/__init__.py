@@ -29,6 +29,7 @@ CAPABILITIES = Capabilities(
     lifetime_unlimited=True,
     idle_timeout=True,
     pause=True,
+    pause_lifetime=True,
     pause_keeps="memory",
     snapshots=True,
     network_none=True,

@@ -10,6 +10,7 @@ from e2b_code_interpreter import E2B, AsyncSandbox
 from sandboxkit.errors import AuthenticationError
 
 from .errors import KEY_HINT, MISSING_KEY, translated
+from .forked import mend_after_fork
 from .settings import E2BSettings
 
 __all__ = ["Account"]
@@ -27,6 +28,7 @@ class Account:
     """
 
     def __init__(self, settings: E2BSettings) -> None:
+        mend_after_fork()
         self.settings = settings
         self._sandboxes: type[AsyncSandbox] = E2B(**settings.sdk_parameters()).AsyncSandbox
         found = [settings.api_key, settings.proxy, *settings.headers.values()]

@@ -53,6 +53,7 @@ class Rule(NamedTuple):
 
 _LOST = Rule(errors.TransportError, "unknown", True)
 _NEVER_SENT = Rule(errors.TransportError, "not_started", True, "sandboxkit doctor e2b")
+_GARBLED = Rule(errors.ProtocolError, "unknown", True)
 _GONE = Rule(errors.SandboxNotFoundError)
 _AUTHENTICATION = Rule(errors.AuthenticationError, hint=KEY_HINT)
 _UNEXPLAINED = Rule(errors.SandboxError, "unknown")
@@ -117,7 +118,7 @@ TABLE: dict[type[BaseException], Rule] = {
     ConnectionResetError: _LOST,
     BrokenPipeError: _LOST,
     TimeoutError: _LOST,
-    json.JSONDecodeError: Rule(errors.ProtocolError, "unknown"),
+    json.JSONDecodeError: _GARBLED,
 }
 """By exception: what becomes of it. A subclass without a row takes its nearest ancestor's."""
 
@@ -130,6 +131,10 @@ _BY_STATUS: dict[int, Rule] = {
     502: _LOST,
     504: _LOST,
 }
+
+
+# What the SDK's generated models raise for an answer of another form, as of a proxy on the way.
+_MISREAD = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def translate(
@@ -146,7 +151,11 @@ def translate(
         return None
     if rule is _AUTHENTICATION and "API key is required" in str(error):
         return errors.AuthenticationError(MISSING_KEY, hint=KEY_HINT)
-    message = redacted(f"E2B: {error}" if str(error) else f"E2B: {type(error).__name__}")
+    return _made(rule, f"E2B: {error}" if str(error) else f"E2B: {type(error).__name__}", redacted)
+
+
+def _made(rule: Rule, message: str, redacted: Callable[[str], str]) -> errors.SandboxError:
+    message = redacted(message)
     if issubclass(rule.error, errors.FileError):
         number = errno.ENOSPC if rule.error is errors.FileError else rule.error.default_errno
         made: errors.SandboxError = rule.error(message, path="", errno=number)
@@ -168,6 +177,15 @@ def _rule(error: BaseException) -> Rule | None:
         if kind in TABLE:
             return TABLE[kind]
     return None
+
+
+def _is_theirs(trace: TracebackType | None) -> bool:
+    """Whether something was raised in the SDK's own code."""
+    innermost = ""
+    while trace is not None:
+        innermost = trace.tb_frame.f_globals.get("__name__", "")
+        trace = trace.tb_next
+    return innermost.partition(".")[0] in ("e2b", "e2b_code_interpreter")
 
 
 class translated:  # noqa: N801 - read as a word: with translated(...)
@@ -194,5 +212,7 @@ class translated:  # noqa: N801 - read as a word: with translated(...)
         if error is None or isinstance(error, errors.SandboxError):
             return
         made = translate(error, redacted=self._redacted)
+        if made is None and isinstance(error, _MISREAD) and _is_theirs(trace):
+            made = _made(_GARBLED, f"E2B: an answer that is none: {error!r}", self._redacted)
         if made is not None:
             raise made.locate(op=self._op, provider="e2b") from error

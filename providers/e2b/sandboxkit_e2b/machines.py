@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from e2b import SandboxInfo
 from e2b_code_interpreter import AsyncSandbox
 
+from sandboxkit.errors import Cause, SandboxNotFoundError
+
 from .account import Account
 
 __all__ = ["Machines"]
+
+_SKEW = timedelta(seconds=1)
+"""By which E2B's clock and ours may differ, and an end may be early."""
 
 
 class Machines:
@@ -22,10 +27,12 @@ class Machines:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._known: dict[str, AsyncSandbox] = {}
+        self._ends: dict[str, datetime] = {}
 
-    def put(self, machine: AsyncSandbox) -> None:
-        """Keep one."""
+    def put(self, machine: AsyncSandbox, ends: datetime) -> None:
+        """Keep one, which ends then."""
         self._known[machine.sandbox_id] = machine
+        self._ends[machine.sandbox_id] = ends
 
     def known(self, sandbox_id: str) -> AsyncSandbox | None:
         """One that is kept."""
@@ -34,15 +41,33 @@ class Machines:
     def forget(self, sandbox_id: str) -> None:
         """Let go of one."""
         self._known.pop(sandbox_id, None)
+        self._ends.pop(sandbox_id, None)
 
-    async def look(self, sandbox_id: str) -> SandboxInfo:
+    async def look(self, sandbox_id: str, op: str = "connect") -> SandboxInfo:
         """What E2B says of a sandbox, which this neither wakes nor keeps alive.
+
+        Args:
+            sandbox_id: which.
+            op: what it is asked for.
 
         Raises:
             SandboxNotFoundError: there is none, or no longer.
         """
         looking = self._account.sandboxes.get_info(sandbox_id)
-        return await self._account.call("connect", looking)
+        try:
+            found: SandboxInfo = await self._account.call(op, looking)
+        except SandboxNotFoundError as error:
+            error.cause = self._cause(sandbox_id)
+            raise
+        self._ends[sandbox_id] = found.end_at
+        return found
+
+    def _cause(self, sandbox_id: str) -> Cause | None:
+        """Why one has ended, of which E2B remembers nothing: at its time, or before."""
+        ends = self._ends.get(sandbox_id)
+        if ends is None:
+            return None
+        return "expired" if datetime.now(UTC) >= ends - _SKEW else "killed"
 
     async def get(self, sandbox_id: str, found: SandboxInfo | None = None) -> AsyncSandbox:
         """The object of a running sandbox.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from e2b import SandboxState as SdkState
 
+from sandboxkit.errors import SandboxError
 from sandboxkit.guest.client import GuestClient
 
 from . import records
@@ -14,6 +17,9 @@ from .account import Account
 from .machines import Machines
 
 __all__ = ["Pausing"]
+
+_TELL = 2.0
+"""Seconds that a guest has to hear of a pause; one that is stuck is paused all the same."""
 
 
 class Pausing:
@@ -42,10 +48,24 @@ class Pausing:
         if found.state == SdkState.PAUSED:
             return
         left = (found.end_at - datetime.now(UTC)).total_seconds()
+        client = self._client(sandbox_id)
+        # On a server that freezes processes, and no machine, clocks go on in a pause.
+        with contextlib.suppress(TimeoutError, SandboxError):
+            async with asyncio.timeout(_TELL):
+                await client.call("pausing")
         pausing = self._account.sandboxes.pause(sandbox_id, mode="full")
-        await self._account.call("pause", pausing)
+        try:
+            await self._account.call("pause", pausing)
+        except BaseException:
+            with contextlib.suppress(SandboxError):
+                await client.call("resumed")
+            raise
         self._left[sandbox_id] = max(1, round(left))
-        self._client(sandbox_id).stand_still()
+        client.stand_still()
+
+    def set_left(self, sandbox_id: str, seconds: int) -> None:
+        """Give a paused one so much time once it goes on."""
+        self._left[sandbox_id] = seconds
 
     async def resume(self, sandbox_id: str) -> None:
         """Let one go on. That it runs is no error."""
@@ -55,4 +75,6 @@ class Pausing:
         whole = records.lifetime_of(found.metadata)
         left = self._left.pop(sandbox_id, whole) or records.seconds(3600)
         await self._machines.open(sandbox_id, left)
-        self._client(sandbox_id).go_on()
+        client = self._client(sandbox_id)
+        client.go_on()
+        await client.call("resumed")

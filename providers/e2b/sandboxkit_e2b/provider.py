@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from e2b import SandboxQuery
 from e2b import SandboxState as SdkState
@@ -17,6 +18,7 @@ from e2b_code_interpreter import AsyncSandbox
 from sandboxkit.errors import (
     NotFoundError,
     SandboxError,
+    SandboxNotFoundError,
     SandboxPausedError,
     SnapshotNotFoundError,
     TemplateNotFoundError,
@@ -55,6 +57,9 @@ from .snapshots import Snapshots
 
 __all__ = ["E2BProvider"]
 
+REMEMBERED = 1000
+"""Requests to create that are known again when they are repeated, which is soon or never."""
+
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
@@ -74,6 +79,7 @@ class E2BProvider(GuestProvider):
         self._snapshots = Snapshots(self._account)
         self._pausing = Pausing(self._account, self.client, self._machines)
         self._fresh: dict[str, Orders] = {}
+        self._asked: deque[str] = deque(maxlen=REMEMBERED)
         self.capabilities = replace(
             CAPABILITIES,
             isolation="remote" if settings.is_elsewhere else CAPABILITIES.isolation,
@@ -89,15 +95,31 @@ class E2BProvider(GuestProvider):
         if request.snapshot is not None:
             await self._snapshots.check(request.snapshot)
         try:
-            made = await self._account.call("create", self._account.sandboxes.create(**arguments))
+            made = await self._make(request.nonce, arguments)
         except (NotFoundError, TemplateNotFoundError) as error:
             raise _no_template(error, request, arguments["template"]) from error
-        self._machines.put(made)
+        template, isolation = arguments["template"], self.capabilities.isolation
+        info = records.created(made.sandbox_id, request, template, isolation)
+        assert info.expires_at is not None
+        self._machines.put(made, info.expires_at)
         if request.snapshot is None:
             self._fresh[made.sandbox_id] = records.orders(arguments["metadata"])
-        return records.created(
-            made.sandbox_id, request, arguments["template"], self.capabilities.isolation
-        )
+        return info
+
+    async def _make(self, nonce: str, arguments: Mapping[str, Any]) -> AsyncSandbox:
+        """Make one; what a request has made whose answer was lost is found, and not made again.
+
+        E2B knows such a request by its key, but not every server keeps that.
+        """
+        if nonce in self._asked:
+            try:
+                async for found in self.list(ListRequest(labels={"nonce": nonce})):
+                    return await self._machines.get(found.id)
+            except SandboxError as error:
+                error.op = "create"
+                raise
+        self._asked.append(nonce)
+        return await self._account.call("create", self._account.sandboxes.create(**arguments))
 
     async def dial(self, sandbox_id: str, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
         orders = self._fresh.pop(sandbox_id, None)
@@ -144,8 +166,15 @@ class E2BProvider(GuestProvider):
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         seconds = records.seconds(request.lifetime)
         setting = self._account.sandboxes.set_timeout(request.sandbox_id, seconds)
-        await self._account.call("set_lifetime", setting)
-        return await self.connect(request)
+        try:
+            await self._account.call("set_lifetime", setting)
+        except SandboxNotFoundError:  # E2B has no lifetime for a paused one
+            found = await self.find(request.sandbox_id)
+        else:
+            found = await self.connect(request)
+        if found.state == "paused":
+            self._pausing.set_left(request.sandbox_id, seconds)
+        return found
 
     async def pause(self, request: PauseRequest) -> SandboxInfo:
         await self._pausing.pause(request.sandbox_id)
@@ -157,7 +186,7 @@ class E2BProvider(GuestProvider):
 
     async def metrics(self, request: SandboxRequest) -> SandboxMetrics:
         measured, found = await asyncio.gather(
-            self.measure(request.sandbox_id), self._machines.look(request.sandbox_id)
+            self.measure(request.sandbox_id), self._machines.look(request.sandbox_id, "metrics")
         )
         memory = found.memory_mb << 20 if found.memory_mb else None
         return replace(measured, cpu_limit=found.cpu_count or None, memory_limit=memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from e2b import SandboxInfo as SdkInfo
 from e2b import SandboxState as SdkState
@@ -29,6 +30,8 @@ _LABELS = ("owner", "session", "nonce", "expires_at")
 _LIFETIME = _PREFIX + "lifetime"
 _ORDERS = ("user", "workdir", "shell")
 
+_Network = Literal["none", "full"] | tuple[str, ...]
+
 
 def metadata(request: CreateRequest, shell: str) -> dict[str, str]:
     """A request's metadata, and ours.
@@ -41,9 +44,24 @@ def metadata(request: CreateRequest, shell: str) -> dict[str, str]:
             raise InvalidRequestError(f"create: metadata named {name!r} would be taken for ours")
     ours = {_PREFIX + name: value for name, value in request.labels.items()}
     ours[_LIFETIME] = str(seconds(request.lifetime))
-    told = {"user": request.user, "workdir": request.workdir, "shell": shell}
+    told = {
+        "user": request.user,
+        "workdir": request.workdir,
+        "shell": shell,
+        "network": _written(request.network),
+    }
     ours.update({_PREFIX + name: value for name, value in told.items() if value})
     return {**request.metadata, **ours}
+
+
+def _written(network: _Network) -> str:
+    return network if isinstance(network, str) else " ".join(network)
+
+
+def _network(text: str | None) -> _Network | None:
+    if text is None or text == "none":
+        return "none" if text else None
+    return "full" if text == "full" else tuple(text.split())
 
 
 def orders(kept: Mapping[str, str]) -> Orders:
@@ -92,6 +110,7 @@ def created(sandbox_id: str, request: CreateRequest, template: str, isolation: s
         expires_at=now + timedelta(seconds=seconds(request.lifetime)),
         labels=dict(request.labels),
         metadata=dict(request.metadata),
+        network=request.network,
         workdir=request.workdir or "/home/user",
         user=request.user or "user",
     )
@@ -111,6 +130,7 @@ def sandbox_info(found: SdkInfo, isolation: str) -> SandboxInfo:
         expires_at=None if paused else found.end_at,  # E2B keeps a paused one for ever
         labels={name: kept[_PREFIX + name] for name in _LABELS if _PREFIX + name in kept},
         metadata={key: value for key, value in kept.items() if not key.startswith(_PREFIX)},
+        network=_network(kept.get(_PREFIX + "network")),
         workdir=kept.get(_PREFIX + "workdir") or "/home/user",
         user=kept.get(_PREFIX + "user") or "user",
     )

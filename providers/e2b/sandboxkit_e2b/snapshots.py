@@ -117,16 +117,24 @@ class Snapshots:
         return _info(taken.snapshot_id, found, request.labels)
 
     async def list(self, labels: Mapping[str, str]) -> AsyncIterator[SnapshotInfo]:
-        """Those that carry these labels, over all pages; what is past its end is not there."""
+        """Those that carry these labels, over all pages; their owner's asking ends what is over."""
+        owner = labels.get("owner")
+        async for snapshot_id, found in self._all():
+            if owner is not None and _digest(owner) != found.owner:
+                continue
+            if _is_over(found):
+                if owner is not None:
+                    await self.delete(snapshot_id)
+            elif not set(labels) - {"owner"}:
+                yield _info(snapshot_id, found, labels)
+
+    async def _all(self) -> AsyncIterator[tuple[str, Written]]:
         pages = self._account.sandboxes.list_snapshots()
         while pages.has_next:
             for one in await self._account.call("snapshots", pages.next_items()):
                 found = next(filter(None, map(written, one.names)), None)
-                if found is None or _is_over(found):
-                    continue
-                owner = labels.get("owner")
-                if (owner is None or _digest(owner) == found.owner) and not set(labels) - {"owner"}:
-                    yield _info(one.snapshot_id, found, labels)
+                if found is not None:
+                    yield one.snapshot_id, found
 
     async def check(self, snapshot_id: str) -> None:
         """See that a snapshot may be started from.
@@ -135,6 +143,9 @@ class Snapshots:
             SnapshotNotFoundError: its time is over.
         """
         found = written(snapshot_id)
+        if found is None:  # E2B's own ids have the name in them, and others' may not
+            async for other, name in self._all():
+                found = name if other == snapshot_id else found
         if found is not None and _is_over(found):
             raise SnapshotNotFoundError(
                 f"snapshot {snapshot_id} has ended", hint="sandboxkit snapshot ls"

@@ -30,6 +30,7 @@ CAPABILITIES = Capabilities(
     fork=True,
     idle_timeout=True,
     pause=True,
+    pause_lifetime=True,
     pause_on_timeout=True,
     pause_keeps="memory",
     ports=True,

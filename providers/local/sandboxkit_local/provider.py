@@ -65,6 +65,7 @@ class LocalProvider(GuestProvider):
             CAPABILITIES,
             pause=can_pause,
             pause_on_timeout=can_pause,
+            pause_lifetime=can_pause,
             pause_keeps="memory" if can_pause else None,
             users=not self._single,
             limit_cpu="cpu" in controllers,

@@ -80,6 +80,16 @@ def test_undeclared_lifetime_unlimited(target) -> None:
             refused("lifetime_unlimited", lambda: sandbox.set_lifetime(None))
 
 
+@pytest.mark.without("pause_lifetime")
+def test_undeclared_pause_lifetime(target, sandbox: Sandbox) -> None:
+    if target.capabilities.pause:
+        refused("pause_lifetime", lambda: sandbox.pause("1h"))
+        assert sandbox.is_running()
+        assert sandbox.pause().expires_at is None
+    else:
+        refused("pause", lambda: sandbox.pause("1h"))
+
+
 @pytest.mark.without("lifetime_update")
 def test_undeclared_lifetime_update(sandbox: Sandbox) -> None:
     refused("lifetime_update", lambda: sandbox.set_lifetime("5m"))

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from ...config import load_config
 from ...errors import SandboxError, SandboxNotFoundError
+from ...models import SandboxInfo
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
 from ..http import json_answer, json_of
@@ -240,7 +241,7 @@ class ControlPlane:
         if seconds > 0:
             live.info = await live.sandbox.set_lifetime(seconds)
         elif record.auto_pause:
-            await live.sandbox.pause(self._settings.paused_lifetime)
+            await self._still(live)
         else:
             await self._fleet.kill(record)
         return Response(status_code=204)
@@ -258,8 +259,12 @@ class ControlPlane:
         live = await self._fleet.fresh(record)
         if live.info.state == "paused":
             raise Refusal(409, f"Error pausing sandbox - sandbox '{record.id}' is already paused")
-        live.info = await live.sandbox.pause(self._settings.paused_lifetime)
+        live.info = await self._still(live)
         return Response(status_code=204)
+
+    async def _still(self, live: Live[Guest]) -> SandboxInfo:
+        ends = self._fleet.provider.capabilities.pause_lifetime
+        return await live.sandbox.pause(self._settings.paused_lifetime if ends else None)
 
     async def _kill(self, record: SandboxRecord, request: Request) -> Response:
         if not await self._fleet.kill(record):

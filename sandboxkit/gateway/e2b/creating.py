@@ -129,7 +129,7 @@ def network_of(asked: Mapping[str, Any], internet: object) -> str | list[str] | 
         )
     if any(net not in EVERYTHING for net in denied):
         raise Refusal(501, "network: denyOut other than of all traffic is not served")
-    if any(net in allowed for net in EVERYTHING):
+    if any(net in allowed for net in EVERYTHING) and not closed:
         return "full"
     if closed:
         return allowed or "none"

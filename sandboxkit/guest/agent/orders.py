@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any, Dict, NoReturn, Optional
 
-from . import accounts
+from . import accounts, pausing
 from .accounts import Account
 from .config import DEFAULT_PATH, AgentConfig
 from .errors import OpError
@@ -33,7 +33,7 @@ def obey(listen: str) -> NoReturn:
     except (OpError, OSError, ValueError) as error:
         _say({"event": "failed", "message": str(error)})
         os._exit(1)
-    serve(config, listen=listen, ready=_ready)
+    serve(config, listen=listen, ready=_ready, extend=pausing.install)
     os._exit(0)
 
 

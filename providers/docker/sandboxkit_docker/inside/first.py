@@ -12,12 +12,13 @@ import os
 import sys
 from typing import Any, Dict, NoReturn
 
+from sandboxkit.guest.agent import pausing
 from sandboxkit.guest.agent.accounts import Account
 from sandboxkit.guest.agent.config import DEFAULT_PATH, AgentConfig
 from sandboxkit.guest.agent.serve import serve
 from sandboxkit.guest.agent.server import Server
 
-from . import account, door, outlet, pausing, rights
+from . import account, door, outlet, rights
 from .orders import read_orders, say
 
 __all__ = ["main"]

@@ -1,4 +1,4 @@
-"""Pauses that a client brings about through the engine, which itself tells the guest nothing.
+"""Pauses that a client brings about through an engine or a vendor, which tells the guest nothing.
 
 The client tells the guest before, and again after. Should it die in between, the guest notices by
 itself that it goes on: an alarm was set on the kernel's clock, which no freezing stops, so it rings
@@ -11,13 +11,13 @@ import signal
 from types import FrameType
 from typing import Optional
 
-from sandboxkit.guest.agent.pause import Pause
-from sandboxkit.guest.agent.server import Server
-from sandboxkit.guest.agent.stream import Message, Stream
+from .pause import Pause
+from .server import Server
+from .stream import Message, Stream
 
 __all__ = ["install"]
 
-_UNFROZEN = 20.0  # seconds that an engine may take to freeze us, and more
+_UNFROZEN = 20.0  # seconds that freezing us may take to freeze us, and more
 
 
 def install(server: Server) -> None:
