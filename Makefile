@@ -28,16 +28,19 @@ PROOFS := docs/conformance/{profile}.json
 # Whole runs of pytest inside one test, which take as long as all others together.
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
+# Profiles of vendors' plugins that are proved over our own servers.
+WIRES := e2b
+
 MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
 
-.PHONY: matrix bench demo test test-contract test-repeats test-rest check format setup data clients bench-code clean broken reports soak \
+.PHONY: matrix bench demo test test-contract test-repeats test-rest test-wires check format setup data clients bench-code clean broken reports soak \
 	attacks-rootless
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
 # The parts disturb each other as little as users do: with `make -j3` they run side by side.
-test: test-contract test-repeats test-rest
+test: test-contract test-repeats test-rest test-wires
 
 test-contract: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest tests/conformance $(REPEATS:%=--ignore=%) --proofs '$(PROOFS)'
@@ -47,6 +50,12 @@ test-repeats: $(READY) $(DATA)/.ready
 
 test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
 	$(BIN)/python -m pytest --ignore=tests/conformance $(REPEATS:%=--ignore=%)
+
+# Vendors' plugins, over our own servers of their protocols: by profile, as in tests/wires.py.
+test-wires: $(WIRES:%=test-wire-%)
+
+test-wire-%: $(READY) $(DATA)/.ready
+	$(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile $* --proofs '$(PROOFS)'
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
 broken: $(READY)
@@ -63,6 +72,8 @@ attacks-rootless: $(READY)
 # The proofs that later runs may not lose.
 reports: $(READY)
 	$(BIN)/python -m pytest tests/conformance/test_ours.py --report '$(PROOFS)'
+	for profile in $(WIRES); do $(BIN)/python -m pytest tests/conformance/test_ours.py \
+		--sandbox-profile $$profile --report '$(PROOFS)' || exit; done
 
 # The table of what providers can do, from those reports.
 matrix: $(READY)
