@@ -40,7 +40,7 @@ demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
 # The parts disturb each other as little as users do: with `make -j3` they run side by side.
-test: test-contract test-repeats test-rest test-wires
+test: test-contract test-repeats test-rest
 
 test-contract: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest tests/conformance $(REPEATS:%=--ignore=%) --proofs '$(PROOFS)'

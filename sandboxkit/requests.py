@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import InvalidRequestError, UnsupportedError
+from .gate import require
 from .models import SandboxInfo, SnapshotKind
-from .provider import ForkRequest, StartRequest
+from .provider import ForkRequest, LifetimeRequest, PauseRequest, Provider, StartRequest
+from .resolve import Unset
 from .spec import validate_path
 from .units import Duration, parse_duration
 
@@ -20,6 +22,8 @@ __all__ = [
     "check_snapshot_name",
     "environment",
     "fork_request",
+    "lifetime_request",
+    "pause_request",
     "positive_timeout",
     "run_request",
     "seconds_of",
@@ -31,6 +35,42 @@ MAX_FORKS = 1000
 
 MAX_NAME = 128
 """Characters of a snapshot's name."""
+
+
+PAUSED: Duration = "24h"
+"""How long a paused sandbox is kept unless its owner says."""
+
+
+def lifetime_request(
+    provider: Provider, sandbox_id: str, lifetime: Duration | None
+) -> LifetimeRequest:
+    """Another lifetime.
+
+    Raises:
+        InvalidRequestError: it is zero or less.
+        UnsupportedError: there must be one.
+    """
+    seconds = seconds_of(lifetime, "set_lifetime")
+    if seconds is None:
+        require(provider, "set_lifetime(None)", "lifetime_unlimited")
+    return LifetimeRequest(sandbox_id=sandbox_id, lifetime=seconds)
+
+
+def pause_request(
+    provider: Provider, sandbox_id: str, lifetime: Duration | Unset | None
+) -> PauseRequest:
+    """Pause, for as long as is said, else as long as the provider can.
+
+    Raises:
+        InvalidRequestError: the lifetime is zero or less.
+        UnsupportedError: the provider ends no paused sandbox, and a lifetime is given.
+    """
+    if isinstance(lifetime, Unset):
+        lifetime = PAUSED if provider.capabilities.pause_lifetime else None
+    seconds = seconds_of(lifetime, "pause")
+    if seconds is not None:
+        require(provider, f"pause(lifetime={lifetime!r})", "pause_lifetime")
+    return PauseRequest(sandbox_id=sandbox_id, lifetime=seconds)
 
 
 def positive_timeout(timeout: Duration | None, op: str) -> float | None:

@@ -45,8 +45,6 @@ from .process import AsyncProcess
 from .provider import (
     AttachRequest,
     KillRequest,
-    LifetimeRequest,
-    PauseRequest,
     PortURL,
     Provider,
     ResumeRequest,
@@ -59,8 +57,9 @@ from .requests import (
     check_kind,
     check_snapshot_name,
     fork_request,
+    lifetime_request,
+    pause_request,
     run_request,
-    seconds_of,
     session_labels,
 )
 from .resolve import UNSET, Target, Unset
@@ -75,9 +74,6 @@ from .units import Duration, Size, parse_duration, parse_size
 from .watch import AsyncWatch
 
 __all__ = ["AsyncSandbox", "Creating"]
-
-PAUSED: Duration = "24h"
-"""How long a paused sandbox is kept unless its owner says."""
 
 
 class Creating:
@@ -335,13 +331,8 @@ class AsyncSandbox:
         Raises:
             UnsupportedError: the provider cannot change it, or ends every sandbox.
         """
-        seconds = seconds_of(lifetime, "set_lifetime")
         provider = self._use("set_lifetime", "lifetime_update")
-        if seconds is None:
-            gate.require(provider, "set_lifetime(None)", "lifetime_unlimited")
-        self._info = await provider.set_lifetime(
-            LifetimeRequest(sandbox_id=self.id, lifetime=seconds)
-        )
+        self._info = await provider.set_lifetime(lifetime_request(provider, self.id, lifetime))
         return self._info
 
     async def pause(self, lifetime: Duration | Unset | None = UNSET) -> SandboxInfo:
@@ -362,12 +353,7 @@ class AsyncSandbox:
         """
         with self._located("pause"):
             provider = self._use("pause", "pause")
-            if isinstance(lifetime, Unset):
-                lifetime = PAUSED if provider.capabilities.pause_lifetime else None
-            seconds = seconds_of(lifetime, "pause")
-            if seconds is not None:
-                gate.require(provider, f"pause(lifetime={lifetime!r})", "pause_lifetime")
-            self._info = await provider.pause(PauseRequest(sandbox_id=self.id, lifetime=seconds))
+            self._info = await provider.pause(pause_request(provider, self.id, lifetime))
             return self._info
 
     async def resume(self) -> SandboxInfo:

@@ -117,6 +117,7 @@ def test_kill_of_a_paused_sandbox_is_verified(target, sandbox) -> None:
             use()
 
 
+@pytest.mark.needs("commands")
 def test_kill_of_a_process_in_a_pause_does_not_wait(sandbox) -> None:
     process = sandbox.start("sleep 300")
     sandbox.pause()

@@ -181,4 +181,5 @@ def main() -> None:
         say(base64.b64encode(data).decode("ascii"))
 
 
-main()
+if __name__ == "__main__":
+    main()
