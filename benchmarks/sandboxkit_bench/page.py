@@ -12,7 +12,7 @@ from .results import Results
 from .samples import Sample
 from .scenarios.load import RAMP
 from .stats import median, quantile
-from .svg import bars, forest, steps
+from .svg import bars, curves, forest, steps
 from .tables import finding_lines, goal_table, same_lines, scenario_table
 from .units import factor, quantity
 from .vocabulary import PHASES, START_CLASSES
@@ -104,12 +104,17 @@ def scenario(results: Results, name: str) -> str:
 def climb(results: Results) -> str:
     """How long answers take at each rate."""
     lines = ["| rate | n | median | p95 | failed |", "|---|"]
+    drawn: list[tuple[str, list[tuple[float, float]]]] = []
     for case in results.cases:
         if case.scenario != RAMP:
             continue
         samples = results.of(RAMP, case.contender)
+        half: list[tuple[float, float]] = []
+        most: list[tuple[float, float]] = []
         for rate in sorted({one.rate for one in samples if one.rate is not None}):
             here = [one.censored for one in samples if one.rate == rate]
+            half.append((rate, median(here)))
+            most.append((rate, quantile(here, 0.95)))
             failed = sum(math.isinf(value) for value in here)
             words = [
                 f"{case.contender}, {rate:g}/s",
@@ -119,7 +124,10 @@ def climb(results: Results) -> str:
                 str(failed),
             ]
             lines.append("| " + " | ".join(words) + " |")
-    return table_of(lines)
+        if len(half) > 1:
+            drawn += [(f"{case.contender}, median", half), (f"{case.contender}, p95", most)]
+    picture = curves(drawn, lambda rate: f"{rate:g}/s", time_word, "times of answers, by rate")
+    return table_of(lines) + picture
 
 
 def ratios(results: Results) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-__all__ = ["COLOURS", "Axis", "bars", "forest", "steps"]
+__all__ = ["COLOURS", "Axis", "bars", "curves", "forest", "steps"]
 
 COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7c3aed", "#b91c1c", "#0f766e", "#a16207", "#475569",
            "#be185d", "#1d4ed8")  # fmt: skip
@@ -93,6 +93,42 @@ def steps(
         place = top + 14 + 18 * number
         out.append(_text(WIDTH - LEFT + 14, place, name, f'fill="{colour}" class="name"'))
     return _picture(max(height, top + 18 * len(series) + 20), out, title)
+
+
+def curves(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    across: Callable[[float], str],
+    up: Callable[[float], str],
+    title: str,
+) -> str:
+    """Points of a pair of logarithmic axes, joined; what is infinite is at the top.
+
+    Args:
+        series: by name, pairs of where and how much.
+        across: how a value of the horizontal axis is written.
+        up: likewise, of the vertical one.
+        title: for those who cannot see it.
+    """
+    points = [point for _, line in series for point in line]
+    finite = [value for _, value in points if math.isfinite(value)]
+    if not finite:
+        return ""
+    top, bottom, left, right = 12.0, 266.0, 70.0, float(WIDTH - LEFT)
+    wide = Axis(min(one for one, _ in points), max(one for one, _ in points), left, right)
+    tall = Axis(min(finite), max(finite), bottom, top)
+    out = _grid(wide, top, bottom, across)
+    for value in tall.ticks():
+        y = tall.at(value)
+        out.append(_line(left, y, right, y, 'class="grid"'))
+        out.append(_text(left - 6, y + 4, up(value), 'text-anchor="end" class="tick"'))
+    for number, (name, line) in enumerate(series):
+        colour = COLOURS[number % len(COLOURS)]
+        places = [(wide.at(where), tall.at(value)) for where, value in line]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+        out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        out.append(_text(right + 14, top + 12 + 18 * number, name, f'fill="{colour}"'))
+    return _picture(bottom + BOTTOM, out, title)
 
 
 def forest(

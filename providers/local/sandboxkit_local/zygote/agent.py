@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from functools import cache
 from types import ModuleType
 
 __all__ = ["directory", "hide_stand_ins", "load", "moved", "refresh_random", "warm"]
@@ -16,8 +17,13 @@ _ENTRY = _PACKAGE + ".serve"
 _STAND_INS = ("sandboxkit", "sandboxkit.guest", "sandboxkit_local")
 
 
+@cache
 def load() -> ModuleType:
-    """Import the agent with all its modules; returns the one that serves."""
+    """Import the agent with all its modules; returns the one that serves.
+
+    A fork of a process that has done so finds it done: to list the modules again took each new
+    sandbox as long as a fifth of its start.
+    """
     package = importlib.import_module(_PACKAGE)
     drivers = importlib.import_module(_DRIVERS)
     for module in pkgutil.iter_modules(package.__path__, _PACKAGE + "."):
