@@ -13,6 +13,7 @@ import click
 
 from sandboxkit.errors import UnsupportedError
 from sandboxkit.gateway import WIRES
+from sandboxkit.units import parse_size
 
 from .options import profile_option
 from .output import State, json_option, print_json
@@ -59,6 +60,13 @@ EXTRA = {"starlette", "uvicorn", "multipart", "python_multipart", "websockets", 
     help="The tenants' API keys, hashed; without it one is made.",
 )
 @click.option("--domain", metavar="NAME", help="What sandboxes' host names end in.")
+@click.option(
+    "--max-upload",
+    metavar="SIZE",
+    default="8GiB",
+    show_default=True,
+    help="What one upload may have, unpacked.",
+)
 @click.option("--make-key", is_flag=True, help="Print a new key and its hash, and serve nothing.")
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @json_option
@@ -72,6 +80,7 @@ def serve(
     state: Path | None,
     keys: Path | None,
     domain: str | None,
+    max_upload: str,
     make_key: bool,
     program: tuple[str, ...],
 ) -> int:
@@ -109,7 +118,12 @@ def serve(
     else:
         ring = key_ring.read_keys(keys)
     settings = Settings(
-        keys=ring, profile=profile, fidelity=fidelity, state=state, domain=domain or ""
+        keys=ring,
+        profile=profile,
+        fidelity=fidelity,
+        state=state,
+        domain=domain or "",
+        max_upload=parse_size(max_upload),
     )
     return run_gateway(
         spoken, settings, host, port, secret, program, announce=partial(_announce, as_json, spoken)

@@ -13,7 +13,16 @@ from starlette.types import Receive, Scope, Send
 
 from .refusal import Refusal
 
-__all__ = ["MAX_JSON", "Last", "Stream", "chunks_of", "json_answer", "json_of", "whole_body"]
+__all__ = [
+    "MAX_JSON",
+    "Last",
+    "Stream",
+    "chunks_of",
+    "json_answer",
+    "json_of",
+    "parse_object",
+    "whole_body",
+]
 
 MAX_JSON = 1 << 20
 """Bytes of a JSON body of the control plane."""
@@ -21,9 +30,19 @@ MAX_JSON = 1 << 20
 IDLE = 60.0
 """Seconds for which a client may send nothing in the middle of a body."""
 
+WHOLE = 120.0
+"""Seconds that a client may take for a body that is read as a whole."""
 
-async def chunks_of(receive: Receive, limit: int | None = None) -> AsyncGenerator[bytes]:
+
+async def chunks_of(
+    receive: Receive, limit: int | None = None, idle: float | None = IDLE
+) -> AsyncGenerator[bytes]:
     """A request's body as it comes.
+
+    Args:
+        receive: where it comes from.
+        limit: bytes that it may have.
+        idle: seconds for which nothing may come; ``None`` is for ever.
 
     Raises:
         Refusal: it is larger than `limit` bytes, cut off, or stalls.
@@ -31,7 +50,7 @@ async def chunks_of(receive: Receive, limit: int | None = None) -> AsyncGenerato
     total = 0
     while True:
         try:
-            async with asyncio.timeout(IDLE):
+            async with asyncio.timeout(idle):
                 message = await receive()
         except TimeoutError:
             raise Refusal(408, "the request's body does not come") from None
@@ -53,7 +72,11 @@ async def whole_body(receive: Receive, limit: int) -> bytes:
     Raises:
         Refusal: it is larger than `limit` bytes, cut off, or stalls.
     """
-    return b"".join([chunk async for chunk in chunks_of(receive, limit)])
+    try:
+        async with asyncio.timeout(WHOLE):
+            return b"".join([chunk async for chunk in chunks_of(receive, limit)])
+    except TimeoutError:
+        raise Refusal(408, "the request's body comes too slowly") from None
 
 
 async def json_of(request: Request, limit: int = MAX_JSON) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Meter:
             raise Refusal(
                 429,
                 f"more than {tenant.limits.max_streams} requests are being answered",
-                headers={"Retry-After": "1"},
+                headers={"Retry-After": "1", "Should-Retry": "true"},
             )
         self._streams[tenant.name] += 1
         try:
@@ -78,6 +78,9 @@ class Meter:
             raise Refusal(
                 429,
                 f"more than {rate:g} sandboxes a second were asked for",
-                headers={"Retry-After": str(math.ceil((1 - left) / rate))},
+                headers={
+                    "Retry-After": str(math.ceil((1 - left) / rate)),
+                    "Should-Retry": "true",
+                },
             )
         self._allowance[tenant.name] = (left - count, now)

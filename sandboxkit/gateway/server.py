@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import socket
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import InvalidRequestError, SandboxError
+from .patience import HEAD, PatientProtocol
 
-__all__ = ["Server", "listen"]
+__all__ = ["Server", "listen", "raise_descriptors"]
 
 SHUTDOWN = 3
 """Seconds that requests may still take when the server is told to end."""
@@ -37,14 +40,24 @@ def listen(host: str, port: int) -> socket.socket:
     return made
 
 
+def raise_descriptors() -> None:
+    """Allow this process as many descriptors as it may have: every client takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 class Server(uvicorn.Server):
     """What runs an application until it is told to end. It is up once its lifespan began.
+
+    Args:
+        app: what to run.
+        head: seconds that a client may take for the head of a request.
 
     Attributes:
         failure: why the application could not begin, which uvicorn would only log.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, head: float = HEAD) -> None:
         self._app = app
         self._begun = False
         self.failure: SandboxError | None = None
@@ -55,7 +68,7 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 lifespan="on",
-                http="h11",
+                http=partial(PatientProtocol, head=head),  # type: ignore[arg-type]
                 ws="websockets-sansio",
                 server_header=False,
                 timeout_graceful_shutdown=SHUTDOWN,

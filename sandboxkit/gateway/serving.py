@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InvalidRequestError
-from .server import Server, listen
+from .server import Server, listen, raise_descriptors
 from .settings import Settings
 from .wire import PLACEHOLDER, Wire
 
@@ -35,6 +35,7 @@ def run_gateway(
         InvalidRequestError: it is not possible to listen there, or to start the program.
         SandboxError: the profile's provider cannot be used, or the state cannot be kept.
     """
+    raise_descriptors()
     with listen(host, port) as listener:
         address = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         where = f"[{address}]" if ":" in address else address

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import ConfigError
 
-__all__ = ["SandboxRecord", "SnapshotRecord", "State"]
+__all__ = ["SandboxRecord", "SnapshotRecord", "State", "VolumeRecord"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -40,6 +40,8 @@ class SandboxRecord:
         auto_pause: whether it is paused at the end of its time.
         auto_resume: whether a request to it wakes it.
         options: what else its maker asked for, to be told again.
+        request: the key of the request that made it and a hash of what that asked for, if it
+            had one.
     """
 
     id: str
@@ -54,6 +56,7 @@ class SandboxRecord:
     auto_pause: bool = False
     auto_resume: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    request: tuple[str, str] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +70,9 @@ class SnapshotRecord:
         sandbox: of which it was taken.
         names: as its maker named it.
         created_at: seconds since the epoch.
+        template: of which it is a build; empty if it is no template's.
+        tags: of that build.
+        settings: what holds in sandboxes that are made from it.
     """
 
     id: str
@@ -75,9 +81,29 @@ class SnapshotRecord:
     sandbox: str
     names: list[str] = field(default_factory=list)
     created_at: float = 0.0
+    template: str = ""
+    tags: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
-_Record = SandboxRecord | SnapshotRecord
+@dataclass(slots=True, kw_only=True)
+class VolumeRecord:
+    """A directory that sandboxes share, as the gateway's clients know it.
+
+    Attributes:
+        id: its name on the wire.
+        tenant: whose it is.
+        name: as its maker named it.
+        token: what its files want.
+    """
+
+    id: str
+    tenant: str
+    name: str
+    token: str
+
+
+_Record = SandboxRecord | SnapshotRecord | VolumeRecord
 
 
 class State:
@@ -90,6 +116,7 @@ class State:
     def __init__(self, path: Path | None) -> None:
         self.sandboxes: dict[str, SandboxRecord] = {}
         self.snapshots: dict[str, SnapshotRecord] = {}
+        self.volumes: dict[str, VolumeRecord] = {}
         self._tokens: dict[str, str] = {}
         self._writer = ThreadPoolExecutor(1, "gateway-state")
         self._database = self._writer.submit(_opened, path).result()
@@ -112,8 +139,10 @@ class State:
         if isinstance(record, SandboxRecord):
             self.sandboxes.pop(record.id, None)
             self._tokens.pop(record.token, None)
-        else:
+        elif isinstance(record, SnapshotRecord):
             self.snapshots.pop(record.id, None)
+        else:
+            self.volumes.pop(record.id, None)
         await self._execute(
             "DELETE FROM records WHERE kind = ? AND id = ?", (_kind(record), record.id)
         )
@@ -127,8 +156,10 @@ class State:
         if isinstance(record, SandboxRecord):
             self.sandboxes[record.id] = record
             self._tokens[record.token] = record.id
-        else:
+        elif isinstance(record, SnapshotRecord):
             self.snapshots[record.id] = record
+        else:
+            self.volumes[record.id] = record
 
     def _load(self) -> None:
         rows = self._writer.submit(
@@ -136,15 +167,22 @@ class State:
         ).result()
         for kind, document in rows:
             fields: Mapping[str, Any] = json.loads(document)
-            self._keep(SandboxRecord(**fields) if kind == "sandbox" else SnapshotRecord(**fields))
+            self._keep(_KINDS[kind](**fields))
 
     async def _execute(self, statement: str, values: tuple[str, ...]) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._writer, self._database.execute, statement, values)
 
 
+_KINDS: dict[str, type[SandboxRecord | SnapshotRecord | VolumeRecord]] = {
+    "sandbox": SandboxRecord,
+    "snapshot": SnapshotRecord,
+    "volume": VolumeRecord,
+}
+
+
 def _kind(record: _Record) -> str:
-    return "sandbox" if isinstance(record, SandboxRecord) else "snapshot"
+    return next(name for name, kind in _KINDS.items() if isinstance(record, kind))
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:

@@ -57,9 +57,9 @@ def serving(*options: str) -> Iterator[Served]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
         try:
             assert process.stdout is not None
-            lines = [process.stdout.readline() for _ in range(4)]
+            lines = [process.stdout.readline() for _ in range(5)]
             found = dict(re.findall(r"export (\w+)=(.*)", "".join(lines)))
-            assert len(found) == 4, lines
+            assert len(found) == 5, lines
             yield Served(found["E2B_API_URL"], found, process)
         finally:
             process.send_signal(signal.SIGINT)

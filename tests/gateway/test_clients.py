@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,10 @@ CLIENTS = Path(os.environ.get("SANDBOXKIT_CLIENTS_VENV", ROOT / ".venv-clients")
 def found(gateway: Served, program: str, script: Path, where: Path) -> dict[str, Any]:
     """What a script of theirs prints, run in the environment that `make clients` makes."""
     assert (CLIENTS / ".ready").exists(), f"there is no {CLIENTS}: run `make clients`"
-    arguments = ["--input-type=module"] if script.suffix == ".mjs" else ["-"]
+    for module in HERE.glob(f"*{script.suffix}"):
+        shutil.copy(module, where)
     done = subprocess.run(
-        [str(CLIENTS / "bin" / program), *arguments],
-        input=script.read_text(),
+        [str(CLIENTS / "bin" / program), script.name],
         env={**os.environ, **gateway.variables},
         cwd=where,
         capture_output=True,

@@ -95,6 +95,33 @@ def test_pause_keeps_processes_and_variables(sandbox: Sandbox, gateway: Served) 
     assert again.run_code("kept").text == "5"
 
 
+def test_pause_of_files_alone(gateway: Served) -> None:
+    sandbox = Sandbox.create(envs={"A": "1"}, metadata={"cold": "yes"}, **gateway.params)
+    query = SandboxQuery(metadata={"cold": "yes"})
+    sandbox.files.write("kept", "1")
+    sleeper = sandbox.commands.run("sleep 1000", background=True)
+    assert sandbox.pause(mode="filesystem") is True
+    assert sandbox.pause(mode="filesystem") is False
+    assert not sandbox.is_running()
+    listed = Sandbox.list(query=query, **gateway.params).next_items()
+    assert [one.state for one in listed] == [sandbox.get_info().state] == [SandboxState.PAUSED]
+    with pytest.raises(SandboxException, match="is paused"):
+        sandbox.set_timeout(100)
+    Sandbox.connect(sandbox.sandbox_id, timeout=200, **gateway.params)
+    assert sandbox.commands.run("echo $A; cat kept").stdout == "1\n1"
+    assert sandbox.commands.list() == []
+    assert 150 < left(sandbox) <= 200
+    sleeper = sandbox.commands.run("sleep 1000", background=True)
+    sandbox.pause()
+    Sandbox.connect(sandbox.sandbox_id, on_resume="reboot", **gateway.params)
+    assert sandbox.commands.kill(sleeper.pid) is False
+    assert sandbox.files.read("kept") == "1"
+    sandbox.pause(mode="filesystem")
+    assert sandbox.kill() is True
+    assert sandbox.kill() is False
+    assert Sandbox.list(query=query, **gateway.params).next_items() == []
+
+
 def test_pause_at_the_end_and_waking_by_a_request(gateway: Served) -> None:
     lifecycle = {"on_timeout": "pause", "auto_resume": True}
     with Sandbox.create(timeout=2, lifecycle=lifecycle, **gateway.params) as sandbox:

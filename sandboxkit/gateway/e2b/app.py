@@ -26,6 +26,7 @@ from ..state import SandboxRecord, State
 from ..websocket import refuse, relayed
 from .access import check_code, check_envd, check_traffic
 from .code import CodeInterpreter
+from .cold import is_cold
 from .control import ControlPlane
 from .envd import ENVD_PORT, Envd
 from .guest import Guest
@@ -58,6 +59,7 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Let go of all sandboxes; they live on."""
+        await self._control.aclose()
         await self.fleet.aclose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,7 +111,7 @@ class Gateway:
 
     def _record(self, place: Destination) -> SandboxRecord:
         record = self.fleet.state.sandboxes.get(place.sandbox)
-        if record is None:
+        if record is None or is_cold(record):
             raise _gone(place.sandbox)
         return record
 

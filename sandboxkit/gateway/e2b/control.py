@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import string
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,20 +16,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from ...config import load_config
 from ...errors import SandboxError, SandboxNotFoundError
 from ...models import SandboxInfo
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
-from ..http import json_answer, json_of
+from ..http import MAX_JSON, json_answer, json_of, parse_object, whole_body
 from ..keys import Tenant
+from ..once import Once, key_of
 from ..refusal import Refusal, refusal_of
-from ..settings import Settings
+from ..settings import Settings as GatewaySettings
 from ..state import SandboxRecord, SnapshotRecord
 from . import shapes
-from .creating import Wanted, check_pause, template_of, timeout_of, wanted_of
+from .building import BuildError, Settings, begin
+from .cold import Cold, is_cold
+from .creating import Wanted, check_pause, timeout_of, wanted_of
 from .guest import Guest
 from .listing import page_after, page_of
+from .missing import unserved
+from .openapi import document
+from .origin import origin_of
+from .templates import UPLOADS, Templates
+from .volumes import CONTENT, Volumes
 
 __all__ = ["ControlPlane"]
 
@@ -46,9 +53,18 @@ def new_id() -> str:
 class ControlPlane:
     """Serves the requests that name no sandbox in their headers or host."""
 
-    def __init__(self, fleet: Fleet[Guest], settings: Settings) -> None:
+    def __init__(self, fleet: Fleet[Guest], settings: GatewaySettings) -> None:
         self._fleet = fleet
         self._settings = settings
+        self._once = Once(fleet.state)
+        self._templates = Templates(fleet, settings)
+        self._volumes = Volumes(fleet, settings)
+        self._cold = Cold(fleet, self._machine)
+
+    async def aclose(self) -> None:
+        """Give up what is being made."""
+        await self._templates.aclose()
+        await self._volumes.aclose()
 
     async def answer(self, request: Request) -> ASGIApp:
         """Serve one.
@@ -58,12 +74,21 @@ class ControlPlane:
         """
         if request.method == "GET" and request.url.path == "/health":
             return json_answer({})
+        if request.method == "GET" and request.url.path == "/openapi.json":
+            return json_answer(document())
+        if request.method == "PUT" and request.url.path.startswith(UPLOADS):
+            return await self._templates.upload(request)
+        if request.url.path.startswith(CONTENT):
+            try:
+                return await self._volumes.content(request)
+            except SandboxError as error:
+                raise refusal_of(error) from None
         tenant = self._settings.keys.tenant(request.headers.get("x-api-key", ""))
         if tenant is None:
             raise Refusal(401, "Invalid API key, or none: it is sent as X-API-Key")
         handler = self._route(request, tenant)
         if handler is None:
-            raise Refusal(501, f"{request.method} {request.url.path} is not served by this gateway")
+            raise unserved(request.method, request.url.path)
         try:
             return await handler()
         except SandboxError as error:
@@ -72,7 +97,7 @@ class ControlPlane:
     def _route(self, request: Request, tenant: Tenant) -> Handler | None:
         place = [part for part in request.url.path.split("/") if part]
         version = 2 if place[:1] == ["v2"] else 1
-        if version == 2 or place[:1] == ["v1"]:
+        if place[:1] in (["v1"], ["v2"], ["v3"]):
             place = place[1:]
         match request.method, place:
             case "POST", ["sandboxes"]:
@@ -97,44 +122,74 @@ class ControlPlane:
                     return partial(self._about, handler, request, tenant, identifier)
                 if verb in handlers:
                     return partial(self._about, handlers[verb], request, tenant, identifier)
+            case "GET", ["volumes"]:
+                return partial(self._volumes.listed, tenant)
+            case "POST", ["volumes"]:
+                return partial(self._volumes.create, request, tenant)
+            case "GET", ["volumes", identifier]:
+                return partial(self._volumes.get, tenant, identifier)
+            case "DELETE", ["volumes", identifier]:
+                return partial(self._volumes.destroy, tenant, identifier)
             case "GET", ["snapshots"]:
                 return partial(self._snapshots, request, tenant)
-            case "DELETE", ["templates", *parts] if parts:
+            case _, ["templates", *parts]:
+                return self._of_templates(request, parts, tenant)
+        return None
+
+    def _of_templates(self, request: Request, parts: list[str], tenant: Tenant) -> Handler | None:
+        builder = self._templates
+        match request.method, parts:
+            case "POST", []:
+                return partial(builder.request, request, tenant)
+            case "GET", ["aliases", *name] if name:
+                return partial(self._alias, "/".join(name), tenant)
+            case "POST", ["tags"]:
+                return partial(builder.tag, request, tenant)
+            case "DELETE", ["tags"]:
+                return partial(builder.untag, request, tenant)
+            case "GET", [*name, "tags"] if name:
+                return partial(builder.tags, tenant, "/".join(name))
+            case "GET", [template, "files", digest]:
+                return partial(builder.link, request, tenant, template, digest)
+            case "POST", [template, "builds", build]:
+                return partial(builder.start, request, tenant, template, build)
+            case "GET", [template, "builds", build, "status"]:
+                return partial(builder.status, request, tenant, template, build)
+            case "DELETE", [*_] if parts:
                 return partial(self._delete_snapshot, "/".join(parts), tenant)
         return None
 
     # -- making -------------------------------------------------------------------------------
 
     async def _create(self, request: Request, tenant: Tenant, version: int) -> Response:
-        wanted = wanted_of(await json_of(request), version, self._settings.max_lifetime)
+        body = await whole_body(request.receive, MAX_JSON)
+        key = key_of(request.headers.get("idempotency-key"), body)
+        wanted = wanted_of(parse_object(body), version, self._settings.max_lifetime)
         if not wanted.timeout:
             raise Refusal(400, "Timeout must be greater than 0")
-        async with self._fleet.room(tenant):
-            live = await self._made(wanted, tenant)
-        return json_answer(shapes.made(live.record, self._settings.domain), 201)
+        make = partial(self._created, wanted, tenant, key)
+        if key is None:
+            return await make()
+        return await self._once.made(tenant.name, key, self._told, make)
 
-    async def _made(self, wanted: Wanted, tenant: Tenant) -> Live[Guest]:
+    async def _created(
+        self, wanted: Wanted, tenant: Tenant, key: tuple[str, str] | None
+    ) -> Response:
+        async with self._fleet.room(tenant):
+            return self._told((await self._made(wanted, tenant, key)).record)
+
+    def _told(self, record: SandboxRecord) -> Response:
+        return json_answer(shapes.made(record, self._settings.domain), 201)
+
+    async def _made(
+        self, wanted: Wanted, tenant: Tenant, key: tuple[str, str] | None
+    ) -> Live[Guest]:
         check_pause(wanted, self._fleet.provider.capabilities)
-        origin = await asyncio.to_thread(self._origin, wanted.template, tenant)
-        identifier = new_id()
-        sandbox = await AsyncSandbox.create(
-            self._fleet.profile,
-            **origin,
-            lifetime=wanted.timeout,
-            on_timeout="pause" if wanted.auto_pause else "kill",
-            env={
-                "E2B_SANDBOX": "true",
-                "E2B_SANDBOX_ID": identifier,
-                "E2B_TEMPLATE_ID": wanted.template,
-                **wanted.env,
-            },
-            metadata=wanted.metadata,
-            network=wanted.network,
-        )
+        origin = await asyncio.to_thread(origin_of, wanted.template, self._fleet.state, tenant)
         record = SandboxRecord(
-            id=identifier,
+            id=new_id(),
             tenant=tenant.name,
-            address=sandbox.address,
+            address="",
             token=secrets.token_urlsafe(32),
             traffic_token=None if wanted.public else secrets.token_urlsafe(24),
             template=wanted.template,
@@ -143,17 +198,58 @@ class ControlPlane:
             timeout=wanted.timeout,
             auto_pause=wanted.auto_pause,
             auto_resume=wanted.auto_resume,
-            options={"network": wanted.asked, "internet": wanted.network not in (None, "none")},
+            options={
+                "network": wanted.asked,
+                "internet": wanted.network not in (None, "none"),
+                "reaches": wanted.network,
+                "env": wanted.env,
+                "settings": origin.settings,
+                "volumes": wanted.volumes,
+            },
+            request=key,
         )
+        sandbox = await self._machine(record, origin.arguments, wanted.timeout)
+        record.address = sandbox.address
         return await self._fleet.add(record, sandbox)
 
-    def _origin(self, template: str, tenant: Tenant) -> dict[str, Any]:
-        """What `create` is to start from."""
-        for record in self._fleet.state.snapshots.values():
-            if record.tenant == tenant.name and template in (record.id, *record.names):
-                return {"snapshot": record.address}
-        logical = template_of(template, load_config())
-        return {} if logical is None else {"template": logical}
+    async def _machine(
+        self, record: SandboxRecord, origin: Mapping[str, Any], seconds: float
+    ) -> AsyncSandbox:
+        """What a record is of, made anew, with what its template starts."""
+        settings, options = Settings.of(record.options["settings"]), record.options
+        tenant = self._settings.keys.named(record.tenant)
+        sandbox = await AsyncSandbox.create(
+            self._fleet.profile,
+            **origin,
+            workdir=settings.workdir,
+            user=settings.user,
+            lifetime=seconds,
+            on_timeout="pause" if record.auto_pause else "kill",
+            env={
+                "E2B_SANDBOX": "true",
+                "E2B_SANDBOX_ID": record.id,
+                "E2B_TEMPLATE_ID": record.template,
+                **settings.env,
+                **options["env"],
+            },
+            metadata=record.metadata,
+            network=options["reaches"],
+            mounts=self._volumes.mounts(tenant, options["volumes"]) or None,
+        )
+        try:
+            await begin(sandbox, settings)
+        except BaseException as error:
+            await sandbox.kill()
+            await sandbox.close()
+            if isinstance(error, BuildError):
+                raise Refusal(500, f"template '{record.template}': {error}") from None
+            raise
+        return sandbox
+
+    async def _alias(self, name: str, tenant: Tenant) -> Response:
+        """Whether there is something of this name to create from."""
+        await asyncio.to_thread(origin_of, name, self._fleet.state, tenant)
+        return json_answer({"templateID": name, "public": False})
 
     # -- finding ------------------------------------------------------------------------------
 
@@ -170,6 +266,10 @@ class ControlPlane:
         )
         if record is None or record.tenant != tenant.name:
             raise missing
+        if is_cold(record) and handler not in (
+            *(self._get, self._kill, self._connect, self._resume, self._pause),
+        ):
+            raise Refusal(409, f"sandbox '{record.id}' is paused")
         try:
             return await handler(record, request)
         except SandboxNotFoundError:
@@ -178,6 +278,9 @@ class ControlPlane:
 
     async def _list(self, request: Request, tenant: Tenant, version: int) -> Response:
         there = await self._fleet.refresh(tenant)
+        for record in self._fleet.state.sandboxes.values():
+            if record.tenant == tenant.name and is_cold(record):
+                there[record.id] = self._cold.info(record)
         found = [
             (record, there[record.id])
             for record in self._fleet.state.sandboxes.values()
@@ -188,8 +291,9 @@ class ControlPlane:
         return json_answer([shapes.listed(*one) for one in page], headers=headers)
 
     async def _get(self, record: SandboxRecord, request: Request) -> Response:
-        live = await self._fleet.fresh(record)
-        return json_answer(shapes.detail(record, live.info, self._settings.domain))
+        cold = is_cold(record)
+        info = self._cold.info(record) if cold else (await self._fleet.fresh(record)).info
+        return json_answer(shapes.detail(record, info, self._settings.domain))
 
     async def _metrics(self, record: SandboxRecord, request: Request) -> Response:
         live = await self._fleet.open(record)
@@ -203,16 +307,24 @@ class ControlPlane:
     async def _connect(self, record: SandboxRecord, request: Request) -> Response:
         body = await json_of(request)
         seconds = timeout_of(body, self._settings.max_lifetime, 300.0)
-        if body.get("memory") is False:
-            raise Refusal(501, "starting a paused sandbox anew is not served by this gateway")
-        live = await self._fleet.fresh(record)
-        resumed = live.info.state == "paused"
-        if resumed:
-            await self.wake(live, seconds)
-        else:
-            await self._prolong(live, seconds)
+        resumed = await self._up(record, seconds, anew=body.get("memory") is False)
         told = shapes.made(record, self._settings.domain)
         return json_answer(told, 201 if resumed else 200)
+
+    async def _up(self, record: SandboxRecord, seconds: float, *, anew: bool) -> bool:
+        """Let a sandbox run for so long at least; true if it was paused. `anew` boots it then."""
+        if is_cold(record):
+            await self._cold.thaw(record, seconds)
+            return True
+        live = await self._fleet.fresh(record)
+        if live.info.state != "paused":
+            await self._prolong(live, seconds)
+            return False
+        await self.wake(live, seconds)
+        if anew:
+            await self._cold.freeze(live)
+            await self._cold.thaw(record, seconds)
+        return True
 
     async def _prolong(self, live: Live[Guest], seconds: float) -> None:
         """Let it live at least so long; never shorter than it would."""
@@ -228,10 +340,9 @@ class ControlPlane:
     async def _resume(self, record: SandboxRecord, request: Request) -> Response:
         body = await json_of(request)
         seconds = timeout_of(body, self._settings.max_lifetime, 15.0)
-        live = await self._fleet.fresh(record)
-        if live.info.state != "paused":
+        if not is_cold(record) and (await self._fleet.fresh(record)).info.state != "paused":
             raise Refusal(409, f"sandbox '{record.id}' is already running")
-        await self.wake(live, seconds)
+        await self._up(record, seconds, anew=body.get("memory") is False)
         return json_answer(shapes.made(record, self._settings.domain), 201)
 
     async def _timeout(self, record: SandboxRecord, request: Request) -> Response:
@@ -254,11 +365,12 @@ class ControlPlane:
 
     async def _pause(self, record: SandboxRecord, request: Request) -> Response:
         body = await json_of(request)
-        if body.get("memory") is False:
-            raise Refusal(501, "pausing without memory is not served by this gateway")
-        live = await self._fleet.fresh(record)
-        if live.info.state == "paused":
+        live = None if is_cold(record) else await self._fleet.fresh(record)
+        if live is None or live.info.state == "paused":
             raise Refusal(409, f"Error pausing sandbox - sandbox '{record.id}' is already paused")
+        if body.get("memory") is False:
+            await self._cold.freeze(live)
+            return Response(status_code=204)
         live.info = await self._still(live)
         return Response(status_code=204)
 
@@ -267,7 +379,9 @@ class ControlPlane:
         return await live.sandbox.pause(self._settings.paused_lifetime if ends else None)
 
     async def _kill(self, record: SandboxRecord, request: Request) -> Response:
-        if not await self._fleet.kill(record):
+        if is_cold(record):
+            await self._cold.kill(record)
+        elif not await self._fleet.kill(record):
             raise SandboxNotFoundError(f"sandbox {record.id} has ended")
         return Response(status_code=204)
 
@@ -287,13 +401,18 @@ class ControlPlane:
             sandbox=record.id,
             names=[name] if name else [],
             created_at=time.time(),
+            settings=record.options.get("settings", {}),
         )
         await self._fleet.state.save(kept)
         return json_answer(shapes.snapshot(kept), 201)
 
     async def _snapshots(self, request: Request, tenant: Tenant) -> Response:
         query = request.query_params
-        mine = [one for one in self._fleet.state.snapshots.values() if one.tenant == tenant.name]
+        mine = [
+            one
+            for one in self._fleet.state.snapshots.values()
+            if one.tenant == tenant.name and not one.template
+        ]
         if wanted := query.get("sandboxID"):
             mine = [one for one in mine if one.sandbox == wanted]
         if name := query.get("name"):
@@ -308,12 +427,17 @@ class ControlPlane:
     async def _delete_snapshot(self, identifier: str, tenant: Tenant) -> Response:
         from ...listing import delete_snapshot
 
-        for record in [*self._fleet.state.snapshots.values()]:
-            if record.tenant == tenant.name and identifier in (record.id, *record.names):
-                await delete_snapshot(record.address, self._fleet.profile)
-                await self._fleet.state.forget(record)
-                return Response(status_code=204)
-        raise Refusal(404, f"template '{identifier[:64]}' not found")
+        found = [
+            one
+            for one in self._fleet.state.snapshots.values()
+            if one.tenant == tenant.name and identifier in (one.id, one.template, *one.names)
+        ]
+        for record in found:
+            await delete_snapshot(record.address, self._fleet.profile)
+            await self._fleet.state.forget(record)
+        if not found:
+            raise Refusal(404, f"template '{identifier[:64]}' not found")
+        return Response(status_code=204)
 
     async def _fork(self, record: SandboxRecord, request: Request, tenant: Tenant) -> Response:
         body = await json_of(request)
@@ -337,4 +461,6 @@ class ControlPlane:
             traffic_token=None if record.traffic_token is None else secrets.token_urlsafe(24),
             started_at=time.time(),
             timeout=seconds,
+            options={**record.options},
+            request=None,
         )

@@ -19,7 +19,6 @@ BUILT_IN = frozenset({"base", "code-interpreter-v1", "code-interpreter", "mcp-ga
 REFUSED = {
     "mcp": "MCP servers are not served by this gateway",
     "iam": "workload tokens are not served by this gateway",
-    "volumeMounts": "volumes are not served by this gateway",
 }
 _NETWORK = frozenset({"allowPublicTraffic", "allowOut", "denyOut"})
 EVERYTHING = ("0.0.0.0/0", "::/0")
@@ -41,6 +40,7 @@ class Wanted:
         network: for `create`; ``None`` is as the profile has it.
         public: whether its ports are open to all who know its name.
         asked: the network as it was asked for.
+        volumes: to be mounted: their names and paths.
     """
 
     template: str
@@ -52,6 +52,7 @@ class Wanted:
     network: str | list[str] | None
     public: bool
     asked: dict[str, Any]
+    volumes: list[dict[str, str]]
 
 
 def wanted_of(body: Mapping[str, Any], version: int, longest: float) -> Wanted:
@@ -88,6 +89,7 @@ def wanted_of(body: Mapping[str, Any], version: int, longest: float) -> Wanted:
         network=network_of(asked, internet),
         public=asked.get("allowPublicTraffic") is not False,
         asked=asked,
+        volumes=_volumes(body),
     )
 
 
@@ -180,6 +182,19 @@ def _pairs(body: Mapping[str, Any], name: str) -> dict[str, str]:
     if not all(isinstance(value, str) for value in table.values()):
         raise Refusal(400, f"{name} are not names and texts")
     return table
+
+
+def _volumes(body: Mapping[str, Any]) -> list[dict[str, str]]:
+    value = body.get("volumeMounts") or []
+    if not isinstance(value, list) or not all(
+        isinstance(one, dict)
+        and isinstance(one.get("name"), str)
+        and isinstance(one.get("path"), str)
+        and ":" not in one["path"]
+        for one in value
+    ):
+        raise Refusal(400, "volumeMounts are names and paths")
+    return [{"name": one["name"], "path": one["path"]} for one in value]
 
 
 def _hosts(asked: Mapping[str, Any], name: str) -> list[str]:

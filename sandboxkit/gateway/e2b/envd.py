@@ -212,9 +212,8 @@ class Envd:
         """Take a client's stream to its end; only then is there an answer."""
         process = ProcessService(self._live.extra.running, call, vendor=self._vendor)
         try:
-            return (
-                frame(await process.stream_input(frames_of(chunks_of(request.receive)))) + ending()
-            )
+            messages = frames_of(chunks_of(request.receive, idle=None))  # a person may type it
+            return frame(await process.stream_input(messages)) + ending()
         except (SandboxNotFoundError, SandboxPausedError):
             raise
         except SandboxError as error:

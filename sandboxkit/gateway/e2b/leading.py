@@ -15,6 +15,7 @@ def variables_of(url: str, domain: str, key: str) -> dict[str, str]:
         "E2B_SANDBOX_URL": url,
         "E2B_DOMAIN": domain,
         "E2B_API_KEY": key,
+        "E2B_VOLUME_API_URL": url,
     }
 
 

@@ -54,7 +54,7 @@ def listed(record: SandboxRecord, info: SandboxInfo) -> dict[str, Any]:
         "state": info.state,
         "envdVersion": ENVD_VERSION,
         "metadata": record.metadata,
-        "volumeMounts": [],
+        "volumeMounts": record.options.get("volumes", []),
     }
 
 

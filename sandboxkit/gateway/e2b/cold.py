@@ -1,0 +1,69 @@
+"""Sandboxes that are paused as files alone: saved, ended, and made again when they are wanted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ...errors import SandboxError
+from ...listing import delete_snapshot
+from ...models import SandboxInfo
+from ...sandbox import AsyncSandbox
+from ..fleet import Fleet, Live
+from ..state import SandboxRecord
+from .guest import Guest
+
+__all__ = ["Cold", "is_cold"]
+
+Make = Callable[[SandboxRecord, Mapping[str, Any], float], Awaitable[AsyncSandbox]]
+_FROZEN = "frozen"
+
+
+def is_cold(record: SandboxRecord) -> bool:
+    """Whether there is only what a sandbox has left on disk."""
+    return bool(record.options.get(_FROZEN))
+
+
+class Cold:
+    """Puts sandboxes away and gets them back; their names and tokens stay.
+
+    Args:
+        fleet: of all sandboxes.
+        make: makes one for a record, from what is to be started from, for so many seconds.
+    """
+
+    def __init__(self, fleet: Fleet[Guest], make: Make) -> None:
+        self._fleet = fleet
+        self._make = make
+
+    async def freeze(self, live: Live[Guest]) -> None:
+        """Keep a running sandbox's files, and end it."""
+        taken = await live.sandbox.snapshot()
+        live.record.options[_FROZEN] = taken.address
+        await live.sandbox.kill()
+        await self._fleet.shelve(live.record)
+
+    async def thaw(self, record: SandboxRecord, seconds: float) -> None:
+        """Make a sandbox again from its files."""
+        frozen: str = record.options[_FROZEN]
+        sandbox = await self._make(record, {"snapshot": frozen}, seconds)
+        record.address = sandbox.address
+        record.options[_FROZEN] = ""
+        await self._fleet.add(record, sandbox)
+        await self._delete(frozen)
+
+    async def kill(self, record: SandboxRecord) -> None:
+        """End what is left of one."""
+        await self._delete(record.options[_FROZEN])
+        await self._fleet.forget(record)
+
+    async def _delete(self, address: str) -> None:
+        with contextlib.suppress(SandboxError):  # it has gone by itself
+            await delete_snapshot(address, self._fleet.profile)
+
+    def info(self, record: SandboxRecord) -> SandboxInfo:
+        """What is known of one."""
+        made = datetime.fromtimestamp(record.started_at, UTC)
+        return SandboxInfo(id=record.id, provider="", state="paused", created_at=made)
