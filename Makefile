@@ -5,6 +5,8 @@
 #   make bench   measure it beside others
 #   make attacks-rootless   all attacks, and the rules of networks, as two kinds of ordinary users
 #   make broken  the broken providers at length   make reports   write the conformance reports
+#   make soak-gateway  two hundred sandboxes and five hundred streams through one gateway
+#   make e2b-methods  write the table of what becomes of each method of E2B's SDKs
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -34,7 +36,7 @@ WIRES := e2b
 MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
 
 .PHONY: matrix bench demo test test-contract test-repeats test-rest test-wires check format setup data clients bench-code clean broken reports soak \
-	attacks-rootless
+	attacks-rootless soak-gateway e2b-methods
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -63,7 +65,11 @@ broken: $(READY)
 
 # Minutes at full load, so not with the suite. SANDBOXKIT_SOAK_CYCLES and SANDBOXKIT_SOAK_CROWD say how much.
 soak: $(READY)
-	$(BIN)/python -m pytest -s -m '' tests/soak/soak_*.py
+	$(BIN)/python -m pytest -s -m '' tests/soak/soak_crowd.py tests/soak/soak_cycles.py
+
+# SANDBOXKIT_SOAK_SANDBOXES and SANDBOXKIT_SOAK_STREAMS say how much.
+soak-gateway: $(READY)
+	E2B_MAX_CONNECTIONS=5000 $(BIN)/python -m pytest -s tests/soak/soak_gateway.py
 
 # As root. The suite itself tries so only what is in sandboxes, not what is done to them from outside.
 attacks-rootless: $(READY)
@@ -78,6 +84,9 @@ reports: $(READY)
 # The table of what providers can do, from those reports.
 matrix: $(READY)
 	$(BIN)/python -m sandboxkit.conformance.matrix --page docs/providers/README.md $(MATRIX:%=docs/conformance/%.json)
+
+e2b-methods: $(READY) $(CLIENTS)/.ready
+	SANDBOXKIT_WRITE_METHODS=1 $(BIN)/python -m pytest tests/gateway/test_methods.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
