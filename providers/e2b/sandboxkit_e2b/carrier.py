@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from e2b import AsyncCommandHandle, CommandExitException
 from e2b_code_interpreter import AsyncSandbox
@@ -38,8 +38,10 @@ class CommandCarrier(Carrier):
         self._following: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, account: Account, sandbox: AsyncSandbox) -> CommandCarrier:
-        """Start the loader in a sandbox.
+    async def start(
+        cls, account: Account, sandbox: AsyncSandbox, variables: Mapping[str, str] | None = None
+    ) -> CommandCarrier:
+        """Start the loader in a sandbox, with these variables besides the sandbox's own.
 
         Raises:
             SandboxError: it could not be started.
@@ -51,6 +53,7 @@ class CommandCarrier(Carrier):
                 command(),
                 background=True,
                 cwd="/",
+                envs=dict(variables or {}),
                 user=account.settings.guest_user or None,
                 stdin=True,
                 timeout=0,  # else E2B ends it after a minute

@@ -9,6 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from e2b import SandboxQuery
@@ -24,7 +25,7 @@ from sandboxkit.errors import (
     TemplateNotFoundError,
     TransportError,
 )
-from sandboxkit.guest.carried import Orders, join
+from sandboxkit.guest.carried import Orders, join, join_new
 from sandboxkit.guest.provider import GuestProvider
 from sandboxkit.models import ContextInfo, SandboxInfo, SandboxMetrics, SnapshotInfo
 from sandboxkit.provider import (
@@ -125,23 +126,14 @@ class E2BProvider(GuestProvider):
         orders = self._fresh.pop(sandbox_id, None)
         if orders is not None:  # nobody can have started a guest there
             machine = await self._machines.get(sandbox_id)
-            return await self._join(machine, factory, orders, fresh=True)
+            start = partial(CommandCarrier.start, self._account, machine)
+            return await join_new(start, factory, orders)
         found = await self._machines.look(sandbox_id)
         if found.state == SdkState.PAUSED:
             raise SandboxPausedError.of(f"e2b:{sandbox_id}", sandbox_id=sandbox_id)
         machine = await self._machines.get(sandbox_id, found)
-        return await self._join(machine, factory, records.orders(found.metadata))
-
-    async def _join(
-        self,
-        machine: AsyncSandbox,
-        factory: Callable[[], P],
-        orders: Orders,
-        *,
-        fresh: bool = False,
-    ) -> tuple[asyncio.Transport, P]:
         carrier = await CommandCarrier.start(self._account, machine)
-        return await join(carrier, factory, orders, fresh=fresh)
+        return await join(carrier, factory, records.orders(found.metadata))
 
     async def destroy(self, sandbox_id: str) -> bool:
         was_there = await self._account.call("kill", self._account.sandboxes.kill(sandbox_id))

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from .archive import command, terminal_command
 from .carrier import Carrier
-from .joining import Orders, join
+from .joining import Orders, join, join_new
 
-__all__ = ["Carrier", "Orders", "command", "join", "terminal_command"]
+__all__ = ["Carrier", "Orders", "command", "join", "join_new", "terminal_command"]

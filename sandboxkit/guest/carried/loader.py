@@ -8,6 +8,7 @@ What it reads are messages: a kind (1 byte), a length (4 bytes), a patience in t
 length of its orders (4 bytes), the orders, and a gzipped tar file; it is for nothing where a guest
 runs already. `DATA` goes to the guest. If nothing comes for as long as the last message's patience,
 whoever sent it is gone, and so is this program: a vendor may keep a command whose client died.
+The first messages may also be in variables, in Base64, which saves the way that sending them takes.
 
 What it writes are lines: ``sandboxkit need`` and ``sandboxkit ready``, or ``sandboxkit refused``
 (the orders) or ``sandboxkit failed``, with the reason; from then on Base64 of what the guest sends,
@@ -33,9 +34,10 @@ import sys
 import tarfile
 import threading
 import tty
-from typing import NoReturn, Optional, Tuple
+from typing import List, NoReturn, Optional, Tuple
 
 HEADER = struct.Struct("!BIH")
+FIRST = "SANDBOXKIT_FIRST_"
 ARCHIVE, DATA = 1, 2
 LARGEST = 1 << 26
 CHUNK = 48 << 10
@@ -54,11 +56,19 @@ def fail(reason: object, how: str = "failed") -> NoReturn:
     sys.exit(1)
 
 
+def first() -> str:
+    """What is in the variables; what is started here does not get them."""
+    pieces: List[str] = []
+    while FIRST + str(len(pieces)) in os.environ:
+        pieces.append(os.environ.pop(FIRST + str(len(pieces))))
+    return "".join(pieces)
+
+
 class Messages:
     """What comes on standard input."""
 
     def __init__(self) -> None:
-        self.buffer = bytearray()
+        self.buffer = bytearray(base64.b64decode(first()))
         self.patience = FIRST_PATIENCE
 
     def next(self) -> Tuple[int, bytes]:

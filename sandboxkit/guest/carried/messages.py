@@ -9,16 +9,40 @@ from collections.abc import AsyncIterator
 
 from ...errors import ProtocolError
 
-__all__ = ["ARCHIVE", "DATA", "FAILED", "NEED", "READY", "REFUSED", "lines", "message", "unpacked"]
+__all__ = [
+    "ARCHIVE",
+    "DATA",
+    "FAILED",
+    "FIRST",
+    "NEED",
+    "READY",
+    "REFUSED",
+    "lines",
+    "message",
+    "unpacked",
+    "variables",
+]
 
 ARCHIVE, DATA = 1, 2
 NEED, READY = b"sandboxkit need", b"sandboxkit ready"
 REFUSED, FAILED = b"sandboxkit refused ", b"sandboxkit failed "
 
+FIRST = "SANDBOXKIT_FIRST_"
+"""How the variables begin that hold what the loader reads first."""
+
+_VARIABLE = 96 << 10
+
 MAX_LINE = 1 << 18
 """Bytes; the loader's longest line is a quarter of it."""
 
 _HEADER = struct.Struct("!BIH")
+
+
+def variables(first: bytes) -> dict[str, str]:
+    """What the loader is to read first, as variables it is started with; the kernel bounds each."""
+    text = base64.b64encode(first).decode("ascii")
+    pieces = [text[at : at + _VARIABLE] for at in range(0, len(text), _VARIABLE)]
+    return {f"{FIRST}{number}": piece for number, piece in enumerate(pieces)}
 
 
 def message(kind: int, content: bytes, patience: float) -> bytes:

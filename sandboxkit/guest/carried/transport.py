@@ -35,25 +35,15 @@ _HIGH = 1 << 16
 
 
 class CarriedTransport(asyncio.Transport):
-    """Sends messages and reads lines.
+    """Sends messages and reads lines, once it has `begin`.
 
     Args:
-        carrier: whose loader has said that it is ready.
-        output: its further lines.
-        protocol: what the bytes are for.
+        protocol: what the bytes are for. It may write at once; that waits.
         busy: whether something is going on that must not outlive us.
     """
 
-    def __init__(
-        self,
-        carrier: Carrier,
-        output: AsyncIterator[bytes],
-        protocol: asyncio.Protocol,
-        busy: Callable[[], bool],
-    ) -> None:
+    def __init__(self, protocol: asyncio.Protocol, busy: Callable[[], bool]) -> None:
         super().__init__()
-        self._carrier = carrier
-        self._output = output
         self._protocol = protocol
         self._busy = busy
         self._loop = asyncio.get_running_loop()
@@ -67,9 +57,25 @@ class CarriedTransport(asyncio.Transport):
         self._more = asyncio.Event()
         self._reading = asyncio.Event()
         self._reading.set()
+        protocol.connection_made(self)
+
+    def taken(self) -> bytes:
+        """What the protocol has written so far, as a message to the loader; before `begin`."""
+        content = self._next()
+        self._written(len(content))
+        return message(DATA, content, IDLE_PATIENCE)
+
+    def begin(self, carrier: Carrier, output: AsyncIterator[bytes]) -> None:
+        """Let it flow.
+
+        Args:
+            carrier: whose loader has said that it is ready.
+            output: its further lines.
+        """
+        self._carrier = carrier
+        self._output = output
         self._reader = self._loop.create_task(self._read())
         self._writer = self._loop.create_task(self._write())
-        protocol.connection_made(self)
 
     def is_closing(self) -> bool:
         return self._closing
