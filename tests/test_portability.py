@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests import engine
+from tests.gateway.conftest import serving
 
 PROGRAM = """
 from sandboxkit import Sandbox
@@ -38,19 +44,39 @@ SandboxNotFoundError
 """
 
 
-@pytest.mark.parametrize("provider", ["memory", "local"])
-def test_the_same_program_on(provider: str, tmp_path: Path) -> None:
+# Where no engine is, the run says so at its end.
+PROVIDERS = ["memory", "local", "e2b", *([] if engine.why_not() else ["docker"])]
+
+
+@contextmanager
+def settings_of(provider: str) -> Iterator[str]:
+    """What the profile says besides; a vendor's plugin is led to our own server."""
+    if provider != "e2b":
+        yield ""
+        return
+    with serving("--profile", "local", "--fidelity", "vendor") as served:
+        more = {**served.params, "guest_user": ""}
+        yield "".join(f"{name} = {json.dumps(value)}\n" for name, value in more.items())
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_same_program_on(provider: str, private_daemon: None, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "sandboxkit.toml").write_text(
-        f'default_profile = "here"\n[profiles.here]\nprovider = "{provider}"\n'
-    )
-    done = subprocess.run(
+    with settings_of(provider) as settings:
+        (tmp_path / "sandboxkit.toml").write_text(
+            f'default_profile = "here"\n[profiles.here]\nprovider = "{provider}"\n{settings}'
+        )
+        done = ran(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == PRINTED
+
+
+def ran(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "program.py"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == PRINTED

@@ -32,7 +32,8 @@ def matrix(reports: Sequence[dict[str, Any]]) -> str:
     """A table with a row a capability and a column a report, in the order given.
 
     A capability that the provider has natively and the suite proved is "yes"; one that the core
-    adds and the suite proved is "by the core".
+    adds and the suite proved is "by the core". What a report
+    does not name, as an older one may not, was not run.
 
     Args:
         reports: JSON reports of the conformance suite, decoded.
@@ -45,7 +46,7 @@ def matrix(reports: Sequence[dict[str, Any]]) -> str:
     rows = [["", *(f"`{report['profile']}`" for report in reports)]]
     rows.append(["---"] * (len(reports) + 1))
     rows += [
-        [name.replace("_", " "), *(column.get(name, "no") for column in columns)]
+        [name.replace("_", " "), *(column.get(name, "not run") for column in columns)]
         for name in dict.fromkeys(names)
     ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

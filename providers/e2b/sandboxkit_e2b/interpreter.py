@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -31,6 +32,9 @@ PREFIX = "e2b-"
 
 AHEAD = 64
 """Events that may wait; then the SDK reads no further."""
+
+_DEFAULT = "/home/user/."
+"""Where the context of a language runs that is used if none is named, so written only by us."""
 
 _RESTARTING = "ContextRestarting"
 
@@ -90,11 +94,13 @@ class Interpreter:
         await self._account.call("contexts.remove", removing)
 
     async def _default(self, language: str) -> ContextInfo:
-        # The oldest of its language, which every client finds; E2B's own default has no id.
-        for one in await self.list():
-            if one.language == language:
-                return one
-        return await self.create(CreateContextRequest(sandbox_id="", language=language))
+        # E2B's own default has no id, by which to start it anew. Ours is known to every client.
+        listing = self._machine.list_code_contexts()
+        for one in await self._account.call("run_code", listing):
+            if (one.language, one.cwd) == (language, _DEFAULT):
+                return _context(one)
+        making = self._machine.create_code_context(cwd=_DEFAULT, language=language)
+        return _context(await self._account.call("run_code", making))
 
 
 class NativeCode(CodeStream):
@@ -207,4 +213,5 @@ def _bundle(result: Any) -> dict[str, Any]:
 
 
 def _context(made: Any) -> ContextInfo:
-    return ContextInfo(PREFIX + made.id, made.language, made.cwd)
+    cwd = posixpath.dirname(made.cwd) if made.cwd == _DEFAULT else made.cwd
+    return ContextInfo(PREFIX + made.id, made.language, cwd)
