@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["WIRES"]
 
-WIRES = ("e2b", "daytona")
+WIRES = ("e2b", "daytona", "blaxel")
 """The protocols that can be served, by their vendors; each is a package here.
 
 Its module ``leading`` has what `serving` needs of it: a `wire.Wire` by the name ``WIRE``.
