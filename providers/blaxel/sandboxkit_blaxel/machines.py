@@ -1,0 +1,163 @@
+"""Sandboxes as Blaxel knows them, and how their own APIs are reached."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from sandboxkit.errors import (
+    NotFoundError,
+    ProtocolError,
+    SandboxError,
+    SandboxNotFoundError,
+    TransportError,
+)
+from sandboxkit.guest.carried import Carrier
+
+from . import records, sdk
+from .account import Account
+
+__all__ = ["Machine", "Machines"]
+
+PATIENCE = 60.0
+"""Seconds for a deletion to be done."""
+
+
+class Machine:
+    """One that was reached.
+
+    Attributes:
+        client: of its own API.
+        found: what Blaxel said of it last.
+        carriers: what carries guests there, of this process.
+        gone: whether it has ended, or was let go of.
+    """
+
+    def __init__(self, client: sdk.SandboxClient, found: sdk.Sandbox) -> None:
+        self.client = client
+        self.found = found
+        self.carriers: set[Carrier] = set()
+        self.gone = False
+
+    def check(self) -> None:
+        """See that it may be used.
+
+        Raises:
+            TransportError: it was let go of.
+        """
+        if self.gone:
+            raise TransportError("the sandbox has ended, or was let go of", provider="blaxel")
+
+    async def aclose(self) -> None:
+        """Close the connections to it, once nothing is carried over them."""
+        while self.carriers:
+            await asyncio.gather(*(one.stop() for one in [*self.carriers]))
+        self.gone = True
+        await self.client.get_async_httpx_client().aclose()
+
+
+class Machines:
+    """Finds them, and keeps the connections to those it has found.
+
+    Args:
+        account: whose.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._known: dict[str, Machine] = {}
+
+    async def look(self, name: str, op: str = "connect") -> sdk.Sandbox:
+        """What Blaxel says of a sandbox, which wakes it not.
+
+        Raises:
+            SandboxNotFoundError: there is none, or no longer.
+        """
+        asking = sdk.control.get_sandbox.asyncio(name, client=self._account.control)
+        try:
+            found = await self._account.call(op, asking)
+        except NotFoundError as error:
+            raise _gone(name) from error
+        if found is None or not records.is_live(found):
+            raise _gone(name)
+        return found
+
+    def put(self, found: sdk.Sandbox) -> Machine:
+        """Keep one.
+
+        Raises:
+            ProtocolError: it cannot be reached, for nobody says where it is.
+        """
+        url = found.metadata.url
+        if not isinstance(url, str) or not url:
+            raise ProtocolError("Blaxel does not say where the sandbox is", provider="blaxel")
+        machine = self._known.get(found.metadata.name)
+        if machine is None:
+            machine = self._known[found.metadata.name] = Machine(self._account.inside(url), found)
+        machine.found = found
+        return machine
+
+    def known(self, name: str) -> Machine | None:
+        """One that is kept."""
+        return self._known.get(name)
+
+    async def get(self, name: str) -> Machine:
+        """One that is there now.
+
+        Raises:
+            SandboxNotFoundError: there is none, or no longer.
+        """
+        return self.put(await self.look(name))
+
+    async def delete(self, name: str) -> bool:
+        """Delete one, and return when it is gone; true if it was there.
+
+        Raises:
+            SandboxError: it could not be.
+        """
+        deleting = sdk.control.delete_sandbox.asyncio(name, client=self._account.control)
+        try:
+            found = await self._account.call("kill", deleting)
+        except NotFoundError:
+            return False
+        if found is None or str(found.status) != "TERMINATED":
+            await self._until_gone(name)
+        if (machine := self._known.get(name)) is not None:
+            machine.gone = True
+        return True
+
+    async def _until_gone(self, name: str) -> None:
+        """Blaxel deletes in the background, and tells of the end by nothing but its answers."""
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + PATIENCE, 0.05
+        while True:
+            asking = sdk.control.get_sandbox.asyncio(name, client=self._account.control)
+            try:
+                found = await self._account.call("kill", asking)
+            except NotFoundError:
+                return
+            if found is None or str(found.status) == "TERMINATED":
+                return
+            if loop.time() > deadline:
+                raise SandboxError(
+                    f"Blaxel has not deleted {name} within {PATIENCE:g} s", outcome="unknown"
+                )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await loop.create_future()
+            pause = min(1.0, pause * 2)
+
+    async def forget(self, name: str) -> None:
+        """Let go of one. Idempotent."""
+        machine = self._known.pop(name, None)
+        if machine is not None:
+            await machine.aclose()
+
+    async def aclose(self) -> None:
+        """Let go of all."""
+        for name in [*self._known]:
+            await self.forget(name)
+
+
+def _gone(name: str) -> SandboxNotFoundError:
+    return SandboxNotFoundError(f"there is no sandbox blaxel:{name}", sandbox_id=name)
