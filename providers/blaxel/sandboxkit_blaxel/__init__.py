@@ -27,6 +27,7 @@ CAPABILITIES = Capabilities(
     port_urls=True,
     metrics=True,
     lifetime_update=True,
+    lifetime_unlimited=True,
     snapshots=True,
     network_full=True,
     limit_memory=True,
