@@ -116,6 +116,7 @@ bench: $(READY) $(DATA)/.ready
 
 bench-code: $(READY) $(DATA)/.ready
 	$(BIN)/python benchmarks/code_contexts.py
+	$(BIN)/python benchmarks/code_memory.py
 
 data: $(DATA)/.ready
 

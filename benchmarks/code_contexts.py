@@ -5,11 +5,12 @@ driven by jupyter_client of the same environment, without a sandbox. Rounds of b
 Every result is checked.
 
 Two starts are measured: *forked*, where an interpreter is made for the context, and *prepared*,
-where one was made after an earlier context and waited (docs/decisions/0026).
+where one was made after an earlier context and waited (docs/decisions/0029).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import subprocess
@@ -17,14 +18,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sandboxkit import Sandbox  # noqa: E402
+from benchmarks.process_relay import Relay  # noqa: E402
+from sandboxkit import AsyncSandbox, Sandbox  # noqa: E402
 from tests.code import environments  # noqa: E402
 
-STARTS, CELLS = 12, 300
+STARTS, CELLS, WARMING = 12, 300, 10
 
 JUPYTER = """
 import json, sys, time
@@ -113,6 +116,7 @@ def report(name: str, ours: list[float], theirs: list[float], goal: float) -> No
 
 def main() -> None:
     options = environments.template(environments.data(), "IPython")
+    relay = Relay()  # forks, so before there are threads
     jupyter = Jupyter()
     pandas = "import pandas, matplotlib.pyplot; pandas.DataFrame({'a': [1]}).shape"
     cases = {"1 + 1": ("1 + 1", "2", 100.0), "pandas and matplotlib": (pandas, "(1, 1)", 100.0)}
@@ -136,15 +140,35 @@ def main() -> None:
                     sandbox.contexts.remove(used.pop())
             report(f"first result, prepared: {name}", prepared, theirs, goal)
             report(f"first result, forked: {name}", forked, theirs, goal)
-        ours, theirs = [], []
-        for number in range(CELLS):
-            ours.append(timed(lambda: sandbox.run_code("1 + 1").text, "2"))
-            theirs.append(jupyter.time("warm", "1 + 1", "2"))
-            if number < 10:  # warming up
-                ours.pop()
-                theirs.pop()
-        report("1 + 1 in a warm context", ours, theirs, 20.0)
+        warm(sandbox, jupyter, relay)
+    asyncio.run(warm_async(options, jupyter))
+    relay.close()
     jupyter.close()
+
+
+def warm(sandbox: Sandbox, jupyter: Jupyter, relay: Relay) -> None:
+    plain = sandbox.contexts.create(env={"SANDBOXKIT_PLAIN": "1"})
+    ours, without, theirs, least = [], [], [], []
+    for _ in range(CELLS + WARMING):
+        ours.append(timed(lambda: sandbox.run_code("1 + 1").text, "2"))
+        without.append(timed(lambda: sandbox.run_code("1 + 1", context=plain).text, "2"))
+        theirs.append(jupyter.time("warm", "1 + 1", "2"))
+        least.append(relay.round_trip())
+    report("1 + 1 in a warm context", ours[WARMING:], theirs[WARMING:], 20.0)
+    report("1 + 1 without IPython", without[WARMING:], theirs[WARMING:], 20.0)
+    report("the floor: three bare processes", least[WARMING:], theirs[WARMING:], 20.0)
+
+
+async def warm_async(options: dict[str, Any], jupyter: Jupyter) -> None:
+    ours, theirs = [], []
+    async with AsyncSandbox.create("local", provider_options=options) as sandbox:
+        for _ in range(CELLS + WARMING):
+            began = time.perf_counter()
+            execution = await sandbox.run_code("1 + 1")
+            ours.append(time.perf_counter() - began)
+            assert execution.text == "2"
+            theirs.append(jupyter.time("warm", "1 + 1", "2"))
+    report("1 + 1, AsyncSandbox", ours[WARMING:], theirs[WARMING:], 20.0)
 
 
 main()

@@ -42,7 +42,11 @@ class Tail:
     def bytes(self) -> bytes:
         """What is kept."""
         joined = b"".join(self._chunks)
-        return joined[len(joined) - self.limit :] if len(joined) > self.limit else joined
+        if len(joined) > self.limit:
+            joined = joined[len(joined) - self.limit :]
+        # Instead of the pieces, not beside them: it may be many MiB.
+        self._chunks, self._kept = deque([joined]), len(joined)
+        return joined
 
 
 class TextFeed:

@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import InvalidRequestError, ProtocolError, TransportError
 from ..forking import inherited
 from .agent import frames
-from .agent.frames import Decoder, Frame, FrameError
+from .agent.frames import Buffer, Decoder, Frame, FrameError
 from .fields import Fields, integer
 from .stream import GuestStream
 
@@ -27,8 +27,10 @@ CLOSE_TIMEOUT = 1.0
 """Seconds that what was written last may take to leave when a connection is closed."""
 
 
-class GuestConnection(asyncio.Protocol):
+class GuestConnection(asyncio.Protocol, asyncio.BufferedProtocol):
     """The client's protocol object, for a transport of any kind.
+
+    Asyncio's own read into a buffer of ours; others bring bytes.
 
     Args:
         token: proves to the guest who we are, where the transport does not.
@@ -46,6 +48,7 @@ class GuestConnection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         """What carries the connection, once it is made."""
         self._decoder = Decoder()
+        self._arrived: memoryview | None = None
         self._streams: dict[int, GuestStream] = {}
         self._last = 0
         self._greeted: asyncio.Future[Fields] = loop.create_future()
@@ -209,7 +212,17 @@ class GuestConnection(asyncio.Protocol):
             hello["token"] = self._token
         self.send_json(frames.HELLO, 0, hello)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # Kept, as to make a new one for each read takes longer than to read.
+        if self._arrived is None:
+            self._arrived = memoryview(bytearray(frames.WINDOW))
+        return self._arrived
+
+    def buffer_updated(self, nbytes: int) -> None:
+        assert self._arrived is not None
+        self.data_received(self._arrived[:nbytes])
+
+    def data_received(self, data: Buffer) -> None:
         try:
             for frame in self._decoder.feed(data):
                 if self._failure is not None:

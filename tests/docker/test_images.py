@@ -72,6 +72,9 @@ def test_the_richer_image_shows_tables_and_charts(session: str) -> None:
         assert shown.error is None, shown.error
         assert any(result.html for result in shown.results)
         assert any(result.png for result in shown.results)
+        assert shown.results[-1].data == {"a": [1, 2]}
+        # With the image's IPython.
+        assert sandbox.run_code("!echo $((6 * 7))").logs.stdout == "42\n"
 
 
 def test_an_image_that_is_nowhere() -> None:

@@ -63,6 +63,38 @@ def test_timeout(sandbox: Sandbox) -> None:
     assert caught.value.execution.logs.stdout == "in\n"
 
 
+def test_callbacks_come_as_things_happen(sandbox: Sandbox) -> None:
+    seen: dict[str, float] = {}
+
+    def note(name: str):
+        return lambda _: seen.setdefault(name, time.monotonic())
+
+    sandbox.run_code(
+        "import sys, time\nprint('out')\nprint('err', file=sys.stderr)\ndisplay(1)\n"
+        "time.sleep(1)\n1/0",
+        on_stdout=note("stdout"),
+        on_stderr=note("stderr"),
+        on_result=note("result"),
+        on_error=note("error"),
+    )
+    error = seen.pop("error")
+    assert set(seen) == {"stdout", "stderr", "result"}
+    assert all(error - when > 0.8 for when in seen.values())
+
+
+def test_a_callback_that_raises_interrupts_the_cell(sandbox: Sandbox) -> None:
+    def stop(_: object) -> None:
+        raise LookupError("that is enough")
+
+    code = "kept = 1\nprint('out', flush=True)\ndisplay(2)\nimport time; time.sleep(60)\nlate = 1"
+    for callback in ("on_stdout", "on_result"):
+        began = time.monotonic()
+        with pytest.raises(LookupError, match="enough"):
+            sandbox.run_code(code, **{callback: stop})
+        assert time.monotonic() - began < 3
+        assert sandbox.run_code("kept, 'late' in globals()").text == "(1, False)"
+
+
 def test_refused_before_it_begins(sandbox: Sandbox) -> None:
     with pytest.raises(UnsupportedError, match="cobol"):
         next(sandbox.stream_code("x", language="cobol"))
@@ -75,5 +107,13 @@ def test_async(target) -> None:
         async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
             kinds = [type(item) async for item in sandbox.stream_code("print(1)\n2")]
             assert kinds == [OutputText, Result, Execution]
+            heard: list[str] = []
+
+            async def slowly(text: str) -> None:
+                await asyncio.sleep(0.05)
+                heard.append(text)
+
+            await sandbox.run_code("print('awaited')", on_stdout=slowly)
+            assert heard == ["awaited\n"]
 
     asyncio.run(main())

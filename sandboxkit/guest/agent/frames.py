@@ -107,6 +107,7 @@ def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
 
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _JSON = json.JSONDecoder(parse_int=_bounded_int, parse_constant=_no_constant)
 
 
@@ -205,8 +206,7 @@ def encode_json(kind: int, stream: int, value: Dict[str, Any]) -> bytes:
     Raises:
         FrameError: it is larger than `MAX_JSON`.
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return encode(kind, stream, text.encode("ascii"))
+    return encode(kind, stream, _ENCODE(value).encode("ascii"))
 
 
 def encode_credit(stream: int, channel: int, granted: int) -> bytes:

@@ -10,6 +10,10 @@ from typing import Any, Iterator, List
 
 __all__ = ["Interrupts"]
 
+# Not the function of `signal`, which is Python: slower, and could be interrupted itself.
+_set_handler = _signal.signal
+_SIGINT = _signal.SIGINT
+
 
 class Interrupts:
     """Lets SIGINT raise `KeyboardInterrupt` inside cells only, or do what the cells chose."""
@@ -18,12 +22,12 @@ class Interrupts:
         self._handler: Any = signal.default_int_handler
         self._armed = False
         self._main = _thread.get_ident()
-        signal.signal(signal.SIGINT, _nothing)
+        _set_handler(_SIGINT, _nothing)
 
     def arm(self) -> None:
         """A cell begins."""
         self._armed = True
-        signal.signal(signal.SIGINT, self._handler)
+        _set_handler(_SIGINT, self._handler)
 
     def disarm(self) -> None:
         """The cell is over. Does nothing the second time.
@@ -33,8 +37,7 @@ class Interrupts:
                 began, so that even a second time may not be the last.
         """
         if self._armed:
-            # Not the function of `signal`, which is Python and could be interrupted itself.
-            handler = _signal.signal(_signal.SIGINT, _nothing)
+            handler = _set_handler(_SIGINT, _nothing)
             # It is None where something other than Python has set it.
             self._handler = signal.default_int_handler if handler is None else handler
             self._armed = False
@@ -50,11 +53,11 @@ class Interrupts:
             yield  # only the main thread is ever interrupted
             return
         late: List[int] = []
-        handler = signal.signal(signal.SIGINT, lambda number, _frame: late.append(number))
+        handler = _set_handler(_SIGINT, lambda number, _frame: late.append(number))
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler if handler is None else handler)
+            _set_handler(_SIGINT, signal.default_int_handler if handler is None else handler)
             if late:
                 signal.raise_signal(signal.SIGINT)
 

@@ -25,6 +25,7 @@ from .cell import Awaiter
 from .cell_error import TRACEBACK_LIMIT, VALUE_LIMIT, printable, shorten
 from .extras import with_extras
 from .mime import encoded
+from .user_site import for_pip
 
 __all__ = ["EVERYTHING", "ZMQInteractiveShell", "build", "rehearse"]
 
@@ -43,7 +44,18 @@ def build() -> ZMQInteractiveShell:
         config=config, ipython_dir="", profile_dir=ProfileDir()
     )
     shell.stock = shortcuts.Stock(shell)
+    _have_pip_install_for_the_user(shell)
     return shell
+
+
+def _have_pip_install_for_the_user(shell: ZMQInteractiveShell) -> None:
+    def pip(line: str) -> None:
+        """Run the package manager pip of this Python: ``%pip install NAMES``."""
+        with for_pip() as command:
+            shell.system(f"{command} {line}")
+        print("Note: you may need to restart the kernel to use updated packages.")
+
+    shell.register_magic_function(pip, "line", "pip")
 
 
 EVERYTHING = ("1", "await __import__('asyncio').sleep(0)", "%pwd", "1/0", "(")
@@ -78,7 +90,9 @@ class _Formatter(DisplayFormatter):
 
     def format(self, obj: Any, include: Any = None, exclude: Any = None) -> Any:
         if include is None and exclude is None and shortcuts.is_text_only(self, type(obj)):
-            text = self.formatters[shortcuts.TEXT](obj)
+            formatter = self.formatters[shortcuts.TEXT]
+            text = shortcuts.one_line(formatter, obj)
+            text = formatter(obj) if text is None else text
             bundle, metadata = ({} if text is None else {shortcuts.TEXT: text}), {}
         else:
             bundle, metadata = super().format(obj, include=include, exclude=exclude)
@@ -164,6 +178,18 @@ class ZMQInteractiveShell(InteractiveShell):
         if self.stock.leaves_alone(self, raw_cell):
             return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
         return super().transform_cell(raw_cell)
+
+    def should_run_async(
+        self, raw_cell: str, *, transformed_cell: Any = None, preprocessing_exc_tuple: Any = None
+    ) -> Any:
+        """Whether the cell awaits, without compiling it to know that it does not."""
+        if transformed_cell is not None and shortcuts.needs_no_loop(transformed_cell):
+            return False
+        return super().should_run_async(
+            raw_cell,
+            transformed_cell=transformed_cell,
+            preprocessing_exc_tuple=preprocessing_exc_tuple,
+        )
 
     def _tee(self, channel: str) -> Any:
         """What is printed is sent and not kept as well, in whatever memory it takes."""

@@ -35,6 +35,7 @@ from .plain_shell import PlainShell
 from .publisher import Publisher
 from .settling import settle
 from .streams import Streams
+from .user_site import look_there
 
 __all__ = ["EARLY", "PLAIN", "run", "run_early", "warm"]
 
@@ -161,6 +162,7 @@ def _shell(publisher: Publisher) -> Any:
     sys.argv = [""]
     if sys.path[:1] != [""]:
         sys.path.insert(0, "")
+    look_there()
     return shell
 
 
