@@ -11,7 +11,7 @@ import contextlib
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from uuid import uuid4
@@ -35,34 +35,32 @@ _PATIENCE = 30.0  # seconds for all of one sandbox
 _ALLOWED = "127.0.0.1"
 _OWN = "192.0.2.1"  # nobody's; asked only which address of ours leads there
 
+_HEARD = 2.0  # seconds for a visitor to say the word
+
 # Runs inside: each way to each address, a second each at most, one after the other.
 _PROGRAM = """
 import json, socket, sys
-told, reached = json.loads(sys.argv[1]), []
-def ask(kind, address, sent=b"?"):
-    with socket.socket(*kind) as sock:
-        sock.settimeout(1)
-        sock.connect(address)
-        sock.sendall(sent)
-        return sock.recv(4096)
-for name, host, port in told["addresses"]:
+told = json.loads(sys.argv[1])
+word = told["word"].encode()
+def ask(family, kind, address, *said):
+    try:
+        with socket.socket(family, kind) as sock:
+            sock.settimeout(1)
+            sock.connect(address)
+            for text in said:
+                sock.sendall(text)
+                if not sock.recv(4096):
+                    return
+    except OSError:
+        pass
+for host, port in told["addresses"]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     shown = "[%s]" % host if ":" in host else host
     asked = ("CONNECT %s:%d HTTP/1.1\\r\\n\\r\\n" % (shown, port)).encode()
-    tries = [
-        ((family, socket.SOCK_STREAM), (host, port), b"straight to " + name.encode()),
-        ((family, socket.SOCK_DGRAM), (host, port), b"straight to " + name.encode()),
-        ((socket.AF_INET, socket.SOCK_STREAM), ("127.0.0.1", told["proxy"]), asked),
-    ]
-    for kind, address, sent in tries:
-        try:
-            ask(kind, address, sent)
-        except OSError:
-            pass
-try:
-    ask((socket.AF_UNIX, socket.SOCK_STREAM), chr(0) + told["abstract"], b"straight to unix")
-except OSError:
-    pass
+    ask(family, socket.SOCK_STREAM, (host, port), word)
+    ask(family, socket.SOCK_DGRAM, (host, port), word)
+    ask(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", told["proxy"]), asked, word)
+ask(socket.AF_UNIX, socket.SOCK_STREAM, chr(0) + told["abstract"], word)
 print("tried")
 """
 
@@ -86,8 +84,13 @@ class _Target:
 
 @dataclass
 class _Listening:
-    """All of them."""
+    """All of them.
 
+    Attributes:
+        word: by which a visitor is known to come from a sandbox of ours.
+    """
+
+    word: str = field(default_factory=lambda: secrets.token_hex(16))
     targets: list[_Target] = field(default_factory=list)
 
     def visited(self) -> list[str]:
@@ -163,9 +166,14 @@ async def _attempt(provider: LocalProvider, listening: _Listening, rule: str | N
 
 
 async def _run(provider: LocalProvider, sandbox_id: str, listening: _Listening) -> bytes:
-    addresses = [(one.name, one.host, one.port) for one in listening.targets if one.port]
+    addresses = [(one.host, one.port) for one in listening.targets if one.port]
     (abstract,) = [one.host for one in listening.targets if not one.port]
-    told = {"addresses": addresses, "abstract": abstract, "proxy": outlet.PORT}
+    told = {
+        "addresses": addresses,
+        "abstract": abstract,
+        "proxy": outlet.PORT,
+        "word": listening.word,
+    }
     command = ("python3", "-I", "-c", _PROGRAM, json.dumps(told))
     stream = await provider.start(StartRequest(sandbox_id=sandbox_id, command=command))
     said = b""
@@ -189,18 +197,18 @@ async def _listening() -> AsyncIterator[_Listening]:
             with contextlib.suppress(OSError):  # there may be no IPv6
                 await _listen(stack, found, _Target(name, host))
         target = _Target("an abstract socket", f"sandboxkit-{secrets.token_hex(8)}")
-        server = await asyncio.start_unix_server(_visitor(target), f"\0{target.host}")
+        server = await asyncio.start_unix_server(_visitor(target, found.word), f"\0{target.host}")
         stack.push_async_callback(_close, server)
         found.targets.append(target)
         yield found
 
 
 async def _listen(stack: contextlib.AsyncExitStack, found: _Listening, target: _Target) -> None:
-    server = await asyncio.start_server(_visitor(target), target.host, 0)
+    server = await asyncio.start_server(_visitor(target, found.word), target.host, 0)
     stack.push_async_callback(_close, server)
     target.port = server.sockets[0].getsockname()[1]
     datagrams, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _Datagrams(target), (target.host, target.port)
+        lambda: _Datagrams(target, found.word), (target.host, target.port)
     )
     stack.callback(datagrams.close)
     found.targets.append(target)
@@ -211,9 +219,13 @@ async def _close(server: asyncio.Server) -> None:
     await server.wait_closed()
 
 
-def _visitor(target: _Target):  # type: ignore[no-untyped-def]
-    async def visit(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        target.visits += 1
+def _visitor(
+    target: _Target, word: str
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(_HEARD):
+                target.visits += word.encode() in await reader.read(4096)
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -222,11 +234,12 @@ def _visitor(target: _Target):  # type: ignore[no-untyped-def]
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, target: _Target) -> None:
+    def __init__(self, target: _Target, word: str) -> None:
         self._target = target
+        self._word = word.encode()
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        self._target.visits += 1
+        self._target.visits += self._word in data
 
 
 def _own_address() -> str:
