@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import engine
+from tests.blaxel import serving as blaxel
 from tests.gateway.conftest import serving
 
 PROGRAM = """
@@ -45,12 +46,21 @@ SandboxNotFoundError
 
 
 # Where no engine is, the run says so at its end.
-PROVIDERS = ["memory", "local", "e2b", *([] if engine.why_not() else ["docker"])]
+PROVIDERS = ["memory", "local", "e2b", "blaxel", *([] if engine.why_not() else ["docker"])]
 
 
 @contextmanager
 def settings_of(provider: str) -> Iterator[str]:
     """What the profile says besides; a vendor's plugin is led to our own server."""
+    if provider == "blaxel":
+        with blaxel.serving() as led:
+            yield f'''root = false
+network = "full"
+workspace = "main"
+api_key = "{led["BL_API_KEY"]}"
+api_url = "{led["BL_API_URL"]}"
+'''
+        return
     if provider != "e2b":
         yield ""
         return

@@ -47,8 +47,8 @@ class Wire:
 
 
 WIRES = {
-    # Likewise; and all of Blaxel's sandboxes have a network.
-    "blaxel": Wire("blaxel", "blaxel", {"root": False, "network": "full"}),
+    # As below; and all of Blaxel's sandboxes have a network.
+    "blaxel": Wire("blaxel", "blaxel", {"root": False, "network": "full", "port_urls": False}),
     # Root has no capabilities in our own sandboxes, so a guest that runs as root there cannot act
     # for another user, as it can on E2B; and local ones never reach the whole network.
     "e2b": Wire("e2b", "e2b", {"guest_user": "", "without": ["network_full"]}),

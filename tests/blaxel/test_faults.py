@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandboxkit import AsyncSandbox, RateLimitError, TransportError
+from tests.blaxel.serving import serving
 from tests.daytona.faults import Rule, Wire, answered, cut_off, dropped, slowed, wire_to
 
 CREATE = b"POST /v0/sandboxes"
@@ -26,18 +23,8 @@ DIAL = b"POST /main/sandboxes/"
 @pytest.fixture(scope="module")
 def server(private_daemon: None) -> Iterator[dict[str, str]]:
     """What leads to a server that speaks Blaxel's protocol in front of the local provider."""
-    serve = [sys.executable, "-m", "sandboxkit.cli", "serve", "--json", "--wire", "blaxel"]
-    serve += ["--port", "0", "--profile", "local", "--fidelity", "vendor"]
-    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if line == "}\n":
-                break
-        yield json.loads(said)["env"]
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+    with serving() as variables:
+        yield variables
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from sandboxkit.guest.carried import Orders, join
 from sandboxkit.guest.provider import GuestProvider
 from sandboxkit.models import SandboxInfo, SandboxMetrics, SnapshotInfo
 from sandboxkit.provider import (
+    ConnectPortRequest,
     CreateRequest,
     KillRequest,
     LifetimeRequest,
@@ -61,6 +62,7 @@ class BlaxelProvider(GuestProvider):
             CAPABILITIES,
             isolation="remote" if settings.is_elsewhere else CAPABILITIES.isolation,
             users=settings.root,
+            port_urls=settings.port_urls,
         )
 
     # -- lifecycle ----------------------------------------------------------------------------
@@ -200,6 +202,11 @@ class BlaxelProvider(GuestProvider):
         return replace(measured, cpu_limit=memory / 2048, memory_limit=memory << 20)
 
     async def port_url(self, request: PortURLRequest) -> PortURL:
+        if request.wait:  # a preview cannot tell when somebody listens; the guest can
+            listening = ConnectPortRequest(
+                sandbox_id=request.sandbox_id, port=request.port, wait=request.wait
+            )
+            await (await self.connect_port(listening)).aclose()
         return await self._previews.url(request)
 
     async def aclose(self) -> None:

@@ -35,6 +35,8 @@ class BlaxelSettings(ProviderSettings):
             later.
         root: whether commands of Blaxel's run as root there, as they do in Blaxel's own images.
             Then the guest acts as any user, and what runs inside cannot end it.
+        port_urls: whether URLs of ports are Blaxel's previews, which all can reach who have the
+            token; ``False`` opens them on this machine, through the guest.
     """
 
     api_key: str | None = Field(default_factory=_variable("BL_API_KEY"), repr=False)
@@ -49,6 +51,7 @@ class BlaxelSettings(ProviderSettings):
     request_timeout: float = Field(default=60.0, gt=0)
     image: str = DEFAULT_IMAGE
     root: bool = True
+    port_urls: bool = True
 
     @property
     def is_elsewhere(self) -> bool:

@@ -1,0 +1,31 @@
+"""A server that speaks Blaxel's protocol in front of the local provider."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["serving"]
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[dict[str, str]]:
+    """The variables that lead to it; it is as weak as Blaxel."""
+    serve = [sys.executable, "-m", "sandboxkit.cli", "serve", "--json", "--wire", "blaxel"]
+    serve += ["--port", "0", "--profile", "local", "--fidelity", "vendor", *options]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line == "}\n":
+                break
+        try:
+            yield json.loads(said)["env"]
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
