@@ -133,7 +133,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Our marks."""
     for line in (
-        "needs(*capabilities): the test is for providers that declare these",
+        "needs(*capabilities, keeps=None): for providers that declare these, and whose pauses keep",
         "without(*capabilities): the test is for providers that do not declare these",
         "slow: takes more than ten seconds",
     ):

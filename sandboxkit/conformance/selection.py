@@ -24,14 +24,18 @@ class Needs:
     Attributes:
         declared: capabilities that it must declare.
         undeclared: capabilities that it must not declare.
+        keeps: what its pauses must keep; ``None`` is whatever they do.
     """
 
     declared: frozenset[str]
     undeclared: frozenset[str]
+    keeps: str | None = None
 
     def fits(self, capabilities: Capabilities) -> bool:
         """Whether the test is for a provider with these."""
         flags = capabilities.flags()
+        if self.keeps not in (None, capabilities.pause_keeps):
+            return False
         return all(flags[name] for name in self.declared) and not any(
             flags[name] for name in self.undeclared
         )
@@ -43,24 +47,24 @@ def needs_of(item: pytest.Item) -> Needs:
     Raises:
         pytest.UsageError: a mark names what is no capability; else it would never run anywhere.
     """
-    declared = frozenset(_named(item, "needs"))
-    undeclared = frozenset(_named(item, "without"))
+    declared = frozenset(name for mark in _marks(item, "needs") for name in mark.args)
+    undeclared = frozenset(name for mark in _marks(item, "without") for name in mark.args)
+    keeps = [mark.kwargs["keeps"] for mark in _marks(item, "needs") if "keeps" in mark.kwargs]
     unknown = (declared | undeclared) - ALL_CAPABILITIES
     if unknown:
         raise pytest.UsageError(f"{item.nodeid}: not a capability: {', '.join(sorted(unknown))}")
-    return Needs(declared, undeclared)
+    return Needs(declared, undeclared, keeps[0] if keeps else None)
 
 
-def _named(item: pytest.Item, mark: str) -> Iterator[str]:
-    for found in item.iter_markers(mark):
-        yield from found.args
+def _marks(item: pytest.Item, mark: str) -> Iterator[pytest.Mark]:
+    yield from item.iter_markers(mark)
     # `from suite import *` takes the functions along, but not their module's marks.
     function = getattr(item, "function", None)
     module = sys.modules.get(getattr(function, "__module__", ""), None)
     marks = getattr(module, "pytestmark", ())
     for found in marks if isinstance(marks, list | tuple) else (marks,):
         if found.name == mark:
-            yield from found.args
+            yield found.mark if isinstance(found, pytest.MarkDecorator) else found
 
 
 def unproved(needs: Iterable[Needs]) -> dict[str, list[str]]:

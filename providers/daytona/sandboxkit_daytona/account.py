@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -30,17 +31,19 @@ class Account:
     def __init__(self, settings: DaytonaSettings) -> None:
         self.settings = settings
         self._client: AsyncDaytona | None = None
+        self._made_in: tuple[int, asyncio.AbstractEventLoop] | None = None
         found = [settings.api_key, settings.jwt_token]
         self._secrets = [one for one in found if one and len(one) >= _SHORTEST_SECRET]
 
     @property
     def client(self) -> AsyncDaytona:
-        """The SDK's client, which is made at the first use.
+        """The SDK's client, which is made at the first use; a forked child has one of its own.
 
         Raises:
             AuthenticationError: there is no key.
         """
-        if self._client is None:
+        here = (os.getpid(), asyncio.get_running_loop())
+        if self._client is None or self._made_in != here:
             settings = self.settings
             # Without one the SDK would look for a key in .env files of the working directory.
             if not settings.api_key and not (settings.jwt_token and settings.organization_id):
@@ -56,6 +59,7 @@ class Account:
                         otel_enabled=False,
                     )
                 )
+            self._made_in = here
         return self._client
 
     async def call(self, op: str, asked: Awaitable[T], *, bounded: bool = True) -> T:
@@ -80,7 +84,7 @@ class Account:
     async def aclose(self) -> None:
         """Let go of its connections."""
         client, self._client = self._client, None
-        if client is not None:
+        if client is not None and self._made_in == (os.getpid(), asyncio.get_running_loop()):
             await client.close()  # type: ignore[no-untyped-call]
 
     def _redacted(self, message: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
-from daytona import AsyncSandbox
+from daytona import AsyncDaytona, AsyncSandbox
 
 from sandboxkit.errors import NotFoundError, SandboxError, SandboxNotFoundError
 
@@ -15,6 +16,9 @@ __all__ = ["Machines"]
 
 FIRST_LOOK, RARELY = 0.02, 1.0
 """Seconds between two looks at whether a sandbox is gone: at first, and at most."""
+
+REMEMBERED = 1000
+"""Sandboxes of which is remembered that their time was over."""
 
 PATIENCE = 60.0
 """Seconds for a sandbox to go."""
@@ -29,7 +33,16 @@ class Machines:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._known: dict[str, AsyncSandbox] = {}
+        self._kept: dict[str, AsyncSandbox] = {}
+        self._kept_for: AsyncDaytona | None = None
+        self._expired: deque[str] = deque(maxlen=REMEMBERED)
+
+    @property
+    def _known(self) -> dict[str, AsyncSandbox]:
+        # They are of no use to another client than the one that made them.
+        if self._kept_for is not self._account.client:
+            self._kept_for, self._kept = self._account.client, {}
+        return self._kept
 
     def put(self, machine: AsyncSandbox) -> None:
         """Keep one."""
@@ -37,7 +50,7 @@ class Machines:
 
     def known(self, sandbox_id: str) -> AsyncSandbox | None:
         """One that is kept, as it was when it was last looked at."""
-        return self._known.get(sandbox_id)
+        return self._kept.get(sandbox_id)
 
     async def look(self, sandbox_id: str) -> AsyncSandbox:
         """A sandbox as it is now.
@@ -61,7 +74,7 @@ class Machines:
     def missing(self, sandbox_id: str) -> SandboxNotFoundError:
         """That a sandbox is not there; why, where it is known."""
         machine = self._known.get(sandbox_id)
-        over = machine is not None and records.is_over(machine)
+        over = sandbox_id in self._expired or (machine is not None and records.is_over(machine))
         return SandboxNotFoundError(
             f"sandbox {sandbox_id} has ended: its time was over"
             if over
@@ -74,6 +87,11 @@ class Machines:
     async def get(self, sandbox_id: str) -> AsyncSandbox:
         """The object of a sandbox, which may be old."""
         return self._known.get(sandbox_id) or await self.look(sandbox_id)
+
+    async def expire(self, sandbox_id: str) -> None:
+        """End a sandbox whose time is over; who asks for it later is told so."""
+        self._expired.append(sandbox_id)
+        await self.delete(sandbox_id)
 
     async def delete(self, sandbox_id: str) -> bool:
         """End a sandbox; true if it was there. Returns only when it is really gone."""

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from daytona import AsyncSandbox, ListSandboxesQuery
 
@@ -69,21 +69,22 @@ class DaytonaProvider(GuestProvider):
         self._account = Account(settings)
         self._machines = Machines(self._account)
         self._snapshots = Snapshots(self._account)
-        self._endings = Endings(self._machines.delete)
+        self._endings = Endings(self._machines.expire)
         self._pausing = Pausing(self._account, self.client, self._machines, self._endings)
         self._undoing: set[asyncio.Task[None]] = set()
         virtual = settings.sandbox_class == "linux-vm"
         own = "microvm" if virtual else CAPABILITIES.isolation
+        lacking = set(settings.lacks)
+        if settings.guest_user != "root":
+            lacking.add("users")
+        if "images" in lacking:
+            lacking |= {"limit_cpu", "limit_memory", "limit_disk"}  # which are for images alone
+        absent: dict[str, Any] = dict.fromkeys(lacking, False)
         self.capabilities = replace(
             CAPABILITIES,
             isolation="remote" if settings.is_elsewhere else own,
-            users=settings.guest_user == "root",
             pause_keeps="memory" if virtual else "filesystem",
-            port_urls=settings.port_urls,
-            images=settings.images,
-            limit_cpu=settings.images,
-            limit_memory=settings.images,
-            limit_disk=settings.images,
+            **absent,
         )
 
     # -- lifecycle ----------------------------------------------------------------------------
@@ -173,12 +174,15 @@ class DaytonaProvider(GuestProvider):
     async def list(self, request: ListRequest) -> AsyncIterator[SandboxInfo]:
         query = ListSandboxesQuery(labels=records.filters(request) or None)
         with self._account.translated("list"):
-            async for machine in self._account.client.list(query, self._settings.request_timeout):
-                if not records.is_there(machine) or records.is_over(machine):
-                    continue
-                info = records.sandbox_info(machine, self.capabilities.isolation)
-                if request.state is None or info.state == request.state:
-                    yield info
+            # All at once: the SDK's iterator complains when it is left before its end.
+            pages = self._account.client.list(query, self._settings.request_timeout)
+            found = [machine async for machine in pages]
+        for machine in found:
+            if not records.is_there(machine) or records.is_over(machine):
+                continue
+            info = records.sandbox_info(machine, self.capabilities.isolation)
+            if request.state is None or info.state == request.state:
+                yield info
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         machine = await self._machines.look(request.sandbox_id)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from daytona import AsyncSandbox
 
@@ -180,7 +180,15 @@ def sandbox_info(machine: AsyncSandbox, isolation: str) -> SandboxInfo:
         },
         workdir=kept.get(_PREFIX + "workdir") or f"/home/{user}",
         user=kept.get(_PREFIX + "user") or user,
+        network=_network(machine),
     )
+
+
+def _network(machine: AsyncSandbox) -> Literal["none", "full"] | tuple[str, ...]:
+    if machine.network_block_all:
+        return "none"
+    listed = f"{machine.network_allow_list or ''},{machine.domain_allow_list or ''}"
+    return tuple(part.strip() for part in listed.split(",") if part.strip()) or "full"
 
 
 def _state(machine: AsyncSandbox) -> str:

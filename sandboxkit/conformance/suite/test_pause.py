@@ -17,6 +17,7 @@ from sandboxkit import (
     AsyncSandbox,
     CodeTimeoutError,
     CommandTimeoutError,
+    ExecLostError,
     Sandbox,
     SandboxNotFoundError,
     SandboxPausedError,
@@ -117,7 +118,7 @@ def test_kill_of_a_paused_sandbox_is_verified(target, sandbox) -> None:
             use()
 
 
-@pytest.mark.needs("commands")
+@pytest.mark.needs("commands", keeps="memory")
 def test_kill_of_a_process_in_a_pause_does_not_wait(sandbox) -> None:
     process = sandbox.start("sleep 300")
     sandbox.pause()
@@ -136,7 +137,25 @@ def test_with_kills_a_paused_sandbox(target) -> None:
     assert Sandbox.list(target.profile, session=target.session) == []
 
 
-@pytest.mark.needs("commands")
+@pytest.mark.needs("commands", keeps="filesystem")
+def test_a_pause_that_keeps_files_alone_ends_what_runs(sandbox) -> None:
+    process = sandbox.start("echo begun; touch running; sleep 300")
+    assert next(iter(process)).data == b"begun\n"
+    sandbox.run_code("n = 1")
+    for round_ in range(2):
+        sandbox.files.write("kept", str(round_))
+        assert sandbox.pause().state == "paused"
+        sandbox.resume()
+        assert sandbox.files.read_text("kept") == str(round_)
+        assert sandbox.files.exists("running")
+    with pytest.raises(ExecLostError) as caught:
+        process.wait(timeout=10)
+    assert caught.value.outcome == "unknown"
+    assert not any(info.running for info in sandbox.processes())
+    assert sandbox.run_code("n").error.name == "NameError"
+
+
+@pytest.mark.needs("commands", keeps="memory")
 def test_ten_pauses_lose_nothing(sandbox) -> None:
     counter = sandbox.start("i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done")
     sandbox.run_code("n = 0")
@@ -165,7 +184,7 @@ def test_ten_pauses_lose_nothing(sandbox) -> None:
     counter.kill()
 
 
-@pytest.mark.needs("commands")
+@pytest.mark.needs("commands", keeps="memory")
 def test_a_timeout_does_not_run_out_in_a_pause(target) -> None:
     async def main() -> None:
         async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
@@ -203,7 +222,7 @@ def test_a_timeout_does_not_run_out_in_a_pause(target) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.needs("commands")
+@pytest.mark.needs("commands", keeps="memory")
 def test_an_upload_in_flight_stands_still_and_goes_on(target) -> None:
     content = bytes(range(256)) * 4096 * 20
     half = asyncio.Event
@@ -236,7 +255,7 @@ def test_an_upload_in_flight_stands_still_and_goes_on(target) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.needs("attach")
+@pytest.mark.needs("attach", keeps="memory")
 def test_a_process_that_another_client_follows(sandbox) -> None:
     process = sandbox.start("for i in $(seq 0 149); do echo $i; sleep 0.02; done")
     script = (
@@ -262,7 +281,7 @@ def test_a_process_that_another_client_follows(sandbox) -> None:
     assert child.returncode == 0
 
 
-@pytest.mark.needs("commands")
+@pytest.mark.needs("commands", keeps="memory")
 def test_a_run_cancelled_in_a_pause_leaves_no_process(target) -> None:
     async def main() -> None:
         async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
