@@ -49,7 +49,7 @@ async def broken(
     async with wire_to(host, int(port)) as (wire, address):
         (place / "sandboxkit").mkdir()
         settings = (
-            'provider = "daytona"\nguest_user = ""\nlacks = ["images", "port_urls"]\n'
+            'provider = "daytona"\nguest_user = ""\nwithout = ["images", "port_urls"]\n'
             f'api_key = "{server["DAYTONA_API_KEY"]}"\n'
         )
         (place / "sandboxkit" / "config.toml").write_text(

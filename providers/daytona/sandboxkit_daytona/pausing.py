@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from daytona import AsyncSandbox
 
@@ -71,17 +71,24 @@ class Pausing:
         minutes = records.minutes(machine, paused.until)
         await self._account.call("pause", machine.set_ttl(minutes))
 
-    async def resume(self, sandbox_id: str) -> None:
-        """Let one go on. That it runs is no error."""
+    async def resume(self, sandbox_id: str, use: Callable[[], Awaitable[object]]) -> None:
+        """Let one go on. That it runs is no error.
+
+        Args:
+            sandbox_id: which.
+            use: connects to it, before its time begins to run.
+        """
         machine = await self._machines.look(sandbox_id)
         if not records.is_paused(machine):
             return
+        self._endings.forget(sandbox_id)
         written = records.pause(machine.labels)
         left = None if written is None else written.left
         await self._account.call("resume", machine.start(timeout=PATIENCE), bounded=False)
-        await self.end_at(machine, None if left is None else time.time() + left)
         if self._memory:
             self._client(sandbox_id).go_on()
+        await use()
+        await self.end_at(machine, None if left is None else time.time() + left)
 
     async def end_at(self, machine: AsyncSandbox, expires: float | None) -> None:
         """Let a running sandbox end at a moment, in seconds since 1970; ``None`` is never."""

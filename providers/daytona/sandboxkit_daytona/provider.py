@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from daytona import AsyncSandbox, ListSandboxesQuery
 
@@ -74,17 +74,11 @@ class DaytonaProvider(GuestProvider):
         self._undoing: set[asyncio.Task[None]] = set()
         virtual = settings.sandbox_class == "linux-vm"
         own = "microvm" if virtual else CAPABILITIES.isolation
-        lacking = set(settings.lacks)
-        if settings.guest_user != "root":
-            lacking.add("users")
-        if "images" in lacking:
-            lacking |= {"limit_cpu", "limit_memory", "limit_disk"}  # which are for images alone
-        absent: dict[str, Any] = dict.fromkeys(lacking, False)
         self.capabilities = replace(
             CAPABILITIES,
             isolation="remote" if settings.is_elsewhere else own,
+            users=settings.guest_user == "root",
             pause_keeps="memory" if virtual else "filesystem",
-            **absent,
         )
 
     # -- lifecycle ----------------------------------------------------------------------------
@@ -197,7 +191,7 @@ class DaytonaProvider(GuestProvider):
         return await self.find(request.sandbox_id)
 
     async def resume(self, request: ResumeRequest) -> SandboxInfo:
-        await self._pausing.resume(request.sandbox_id)
+        await self._pausing.resume(request.sandbox_id, lambda: self.connect(request))
         return await self.connect(request)
 
     async def metrics(self, request: SandboxRequest) -> SandboxMetrics:

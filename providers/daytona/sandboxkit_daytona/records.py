@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _PREFIX = "sandboxkit."
-_LABELS = ("owner", "session", "nonce", "expires_at")
+_LABELS = ("owner", "session", "nonce")
 _ORDERS = ("user", "workdir", "shell")
 _EXPIRES = _PREFIX + "expires_at"
 _LEFT = _PREFIX + "left"
@@ -84,7 +84,8 @@ def labels_paused(kept: Mapping[str, str], paused: Pause) -> dict[str, str]:
     """A sandbox's labels once it stands still."""
     left = "ever" if paused.left is None else f"{paused.left:.3f}"
     until = "ever" if paused.until is None else _moment(paused.until)
-    return {**kept, _LEFT: left, _UNTIL: until}
+    rest = {name: value for name, value in kept.items() if name != _EXPIRES}
+    return {**rest, _LEFT: left, _UNTIL: until}
 
 
 def pause(kept: Mapping[str, str]) -> Pause | None:
@@ -164,6 +165,9 @@ def sandbox_info(machine: AsyncSandbox, isolation: str) -> SandboxInfo:
     kept, paused = machine.labels, is_paused(machine)
     ends = expiry(kept, paused=paused)
     user = machine.user or "daytona"
+    labels = {name: kept[_PREFIX + name] for name in _LABELS if _PREFIX + name in kept}
+    if ends is not None:
+        labels["expires_at"] = _moment(ends)
     return SandboxInfo(
         id=machine.id,
         provider="daytona",
@@ -172,7 +176,7 @@ def sandbox_info(machine: AsyncSandbox, isolation: str) -> SandboxInfo:
         isolation=isolation,
         created_at=created_at(machine),
         expires_at=None if ends is None else datetime.fromtimestamp(ends, UTC),
-        labels={name: kept[_PREFIX + name] for name in _LABELS if _PREFIX + name in kept},
+        labels=labels,
         metadata={
             name: value
             for name, value in kept.items()

@@ -6,11 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from sandboxkit.provider import ProviderSettings
-
-from . import CAPABILITIES
 
 __all__ = ["DEFAULT_URL", "DaytonaSettings"]
 
@@ -35,8 +33,6 @@ class DaytonaSettings(ProviderSettings):
             inside cannot end it; empty is the snapshot's own user, and then there is no other.
         sandbox_class: of the snapshots that are used: ``linux-vm`` sandboxes are paused with their
             memory, ``container`` ones are stopped instead, which keeps their files alone.
-        lacks: capabilities that a server which is not Daytona's own has not, such as ``images``, or
-            ``port_urls`` where nobody resolves the names of its preview URLs.
         request_timeout: seconds for one request.
     """
 
@@ -48,16 +44,7 @@ class DaytonaSettings(ProviderSettings):
     snapshot: str | None = None
     guest_user: str = "root"
     sandbox_class: Literal["container", "linux-vm"] = "container"
-    lacks: frozenset[str] = frozenset()
     request_timeout: float = Field(default=60.0, gt=0)
-
-    @field_validator("lacks")
-    @classmethod
-    def _known(cls, lacks: frozenset[str]) -> frozenset[str]:
-        unknown = sorted(lacks - CAPABILITIES.flags().keys())
-        if unknown:
-            raise ValueError(f"not a capability: {', '.join(unknown)}")
-        return lacks
 
     @property
     def is_elsewhere(self) -> bool:
