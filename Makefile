@@ -31,7 +31,7 @@ PROOFS := docs/conformance/{profile}.json
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
 # Profiles of vendors' plugins that are proved over our own servers.
-WIRES := e2b
+WIRES := e2b daytona
 
 MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
 
@@ -57,7 +57,8 @@ test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
 test-wires: $(WIRES:%=test-wire-%)
 
 test-wire-%: $(READY) $(DATA)/.ready
-	$(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile $* --proofs '$(PROOFS)'
+	$(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile $* --proofs '$(PROOFS)' \
+		$(addprefix --known-failures ,$(wildcard tests/conformance/known/$*.txt))
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
 broken: $(READY)
