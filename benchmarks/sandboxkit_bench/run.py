@@ -6,7 +6,7 @@ import datetime as dt
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sandboxkit
 
@@ -41,6 +41,32 @@ def _silent(progress: Progress) -> None:
     """Nobody looks."""
 
 
+OVER = 1.2
+"""A run may take so many times as long as its scenarios ask for; then the rest is shortened."""
+
+LEAST = 0.15
+"""To no less than this share of its time."""
+
+
+def hurried(scenario: Scenario, asked: float, left: float) -> Scenario:
+    """The scenario as it was, or with less time if what is left is less than what is asked for.
+
+    Args:
+        scenario: the next.
+        asked: seconds that it and all after it ask for.
+        left: seconds that the whole run has left.
+    """
+    share = left / asked if asked else 1.0
+    return (
+        scenario if share >= 1 else replace(scenario, seconds=scenario.seconds * max(LEAST, share))
+    )
+
+
+def left(nominal: float, done: float, spent: float) -> float:
+    """Seconds that remain: as they were asked for, by how it went so far."""
+    return nominal * (max(1.0, spent / done) if done > 5 else 1.0)
+
+
 def run(
     scenarios: Sequence[Scenario],
     settings: Settings,
@@ -68,14 +94,16 @@ def run(
     results.floor = floor()
     results.machine = describe()
     before, done = Census.take(), 0.0
+    start = time.monotonic()
     for number, scenario in enumerate(scenarios):
 
         def tell(share: float, one: Scenario = scenario, already: float = done) -> None:
             now = already + one.seconds * min(1.0, share)
-            show(Progress(one.title, now / whole, whole - now))
+            show(Progress(one.title, now / whole, left(whole - now, now, time.monotonic() - start)))
 
         tell(0.0)
-        call = Call(settings, seed + number, began, scenario.seconds, scenario.rounds, tell)
+        one = hurried(scenario, whole - done, whole * OVER - (time.monotonic() - start))
+        call = Call(settings, seed + number, began, one.seconds, one.rounds, tell)
         ran = scenario.play(call)
         results.cases += ran.cases
         results.samples += ran.samples
