@@ -57,7 +57,8 @@ test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
 test-wires: $(WIRES:%=test-wire-%)
 
 test-wire-%: $(READY) $(DATA)/.ready
-	$(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile $* --proofs '$(PROOFS)' \
+	$(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile $* \
+		$(addprefix --proofs ,$(wildcard docs/conformance/$*.json)) \
 		$(addprefix --known-failures ,$(wildcard tests/conformance/known/$*.txt))
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
