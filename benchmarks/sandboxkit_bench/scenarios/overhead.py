@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ..case import Case
@@ -33,11 +35,11 @@ def overhead_title(round_trip: float) -> str:
 class Child:
     """A program of ours that is asked by lines and answers by lines."""
 
-    def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *words: str, env: dict[str, str] | None = None, cwd: str = ".") -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            bufsize=0, env={**os.environ, **(env or {})},
+            bufsize=0, env={**os.environ, **(env or {})}, cwd=cwd,
         )  # fmt: skip
         self._heard = b""
 
@@ -73,6 +75,14 @@ class Child:
             process.wait(timeout=20)
 
 
+PROFILE = """\
+[profiles.bench]
+provider = "e2b"
+guest_user = ""
+"""
+"""Root of a local sandbox may not act for others, so the guest is the user itself."""
+
+
 class Remote(Case):
     """A sandbox, a command in it, and its end, asked for over the line."""
 
@@ -87,6 +97,7 @@ class Remote(Case):
         self._env = {"E2B_API_URL": url, "E2B_SANDBOX_URL": url, "E2B_API_KEY": key}
         self._who = who
         self._child: Child | None = None
+        self._home: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def child(self) -> Child:
@@ -94,7 +105,10 @@ class Remote(Case):
         return self._child
 
     def prepare(self) -> None:
-        self._child = Child("sandboxkit_bench.contenders.remote", self._who, env=self._env)
+        self._home = tempfile.TemporaryDirectory(prefix="sandboxkit-bench-")
+        Path(self._home.name, "sandboxkit.toml").write_text(PROFILE)
+        program = "sandboxkit_bench.contenders.remote"
+        self._child = Child(program, self._who, env=self._env, cwd=self._home.name)
 
     def attempt(self, trial: Trial) -> None:
         self.child.ask(f"echo $(({trial.challenge.a} + {trial.challenge.b}))")
@@ -115,6 +129,9 @@ class Remote(Case):
         if self._child is not None:
             self._child.end()
             self._child = None
+        if self._home is not None:
+            self._home.cleanup()
+            self._home = None
 
 
 def overhead(call: Call) -> Ran:
