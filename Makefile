@@ -4,6 +4,7 @@
 #   make soak    a thousand sandboxes whose clients are killed, and two hundred at once
 #   make bench   measure it beside others
 #   make attacks-rootless   all attacks, and the rules of networks, as two kinds of ordinary users
+#   make online  a template built from package indexes, where they are reachable
 #   make broken  the broken providers at length   make reports   write the conformance reports
 #   make soak-gateway  two hundred sandboxes and five hundred streams through one gateway
 #   make e2b-methods  write the table of what becomes of each method of E2B's SDKs
@@ -36,7 +37,7 @@ WIRES := e2b daytona
 MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
 
 .PHONY: matrix bench demo test test-contract test-repeats test-rest test-wires check format setup data clients bench-code clean broken reports soak \
-	attacks-rootless soak-gateway e2b-methods
+	attacks-rootless soak-gateway e2b-methods online
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -76,6 +77,10 @@ soak-gateway: $(READY)
 # As root. The suite itself tries so only what is in sandboxes, not what is done to them from outside.
 attacks-rootless: $(READY)
 	SANDBOXKIT_ROOTLESS=attacks $(BIN)/python -m pytest -m '' tests/local/test_rootless.py
+
+# Takes Debian's mirror and Python's index.
+online: $(READY)
+	$(BIN)/python -m pytest -s -m '' tests/docker/online_*.py
 
 # The proofs that later runs may not lose.
 reports: $(READY)

@@ -8,10 +8,8 @@ removes with the last of them. The proxy ends when the guest does, and the engin
 from __future__ import annotations
 
 import contextlib
-import io
 import secrets
 import socket
-import tarfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,19 +22,14 @@ from sandboxkit.errors import (
 )
 from sandboxkit.provider import CreateRequest
 
-from . import container, places, records
+from . import container, nothing, places, records
 from .engine import Engine
-from .errors import Absent
 from .launch import launch
 from .records import KIND
 from .settings import DockerSettings
-from .shielded import finished
 
 __all__ = ["Egress", "check", "has_rules", "variables"]
 
-_IMAGE = "sandboxkit-egress:1"
-# Nothing of a sandbox's image may run where there is a network, not even a module of its resolver.
-_FILES = {"etc/nsswitch.conf": b"hosts: files dns\n"}
 _HOST = "host.docker.internal"
 _MEMORY = 256 << 20
 _PIDS = 64
@@ -91,11 +84,7 @@ class Egress:
             return None
         name = f"sandboxkit-egress-{records.token(request.nonce)}-{secrets.token_hex(4)}"
         config = self._configuration(request, volume)
-        try:
-            return await finished(self._engine.create_container(name, config), self.end)
-        except Absent:
-            await self._engine.import_image(_image(), _IMAGE)
-            return await finished(self._engine.create_container(name, config), self.end)
+        return await nothing.create(self._engine, name, config, self.end)
 
     async def start(self, proxy: str | None, request: CreateRequest) -> None:
         """Start it; returns when it waits for the guest.
@@ -127,7 +116,7 @@ class Egress:
                 await self.end(item["Id"])
 
     def _configuration(self, request: CreateRequest, volume: str) -> dict[str, Any]:
-        labels = records.proxy_labels(request)
+        labels = records.helper_labels(request, "egress")
         hosts = [f"{_HOST}:host-gateway"]
         if self._engine.is_local:  # then this machine's name is not the container's
             hosts.append(f"{socket.gethostname()}:host-gateway")
@@ -137,7 +126,7 @@ class Egress:
             "VolumeOptions": {"NoCopy": True, "Labels": labels},
         }
         return {
-            "Image": _IMAGE,
+            "Image": nothing.IMAGE,
             "Entrypoint": places.PROXY,
             "Cmd": [],
             "User": "0:0",
@@ -163,13 +152,3 @@ class Egress:
                 "RestartPolicy": {"Name": "no"},
             },
         }
-
-
-def _image() -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as files:
-        for name, content in _FILES.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            files.addfile(info, io.BytesIO(content))
-    return archive.getvalue()

@@ -10,17 +10,26 @@ from typing import Any
 
 from aiodocker.stream import Stream
 
-from sandboxkit.errors import InvalidRequestError, ProviderUnavailableError, SandboxError
+from sandboxkit.errors import (
+    InvalidRequestError,
+    ProviderUnavailableError,
+    SandboxError,
+    UnsupportedError,
+)
 
 from .engine import Engine
 from .stream_transport import GONE
 
-__all__ = ["GuestMissingError", "Orders", "launch"]
+__all__ = ["GuestMissingError", "Meanwhile", "Orders", "launch"]
 
 Orders = Callable[[], Awaitable[Mapping[str, Any]]]
 """Gives what a first process is to do."""
 
+Meanwhile = Callable[[Mapping[str, Any]], Awaitable[None]]
+"""Does what a first process waits for, and is given what that has said."""
+
 _STDOUT = 1
+_LAST = ("ready", "failed", None)
 _LONGEST = 1 << 16
 
 
@@ -28,16 +37,20 @@ class GuestMissingError(ProviderUnavailableError):
     """The volume with the guest is not what it should be."""
 
 
-async def launch(engine: Engine, container_id: str, orders: Orders) -> None:
+async def launch(
+    engine: Engine, container_id: str, orders: Orders, meanwhile: Meanwhile | None = None
+) -> None:
     """Start a container, give its first process its orders, and return when it serves.
 
     Args:
         engine: where.
         container_id: made and not started yet.
         orders: asked for while it starts, which takes longest of all.
+        meanwhile: what it may wait for once it has begun.
 
     Raises:
         InvalidRequestError: the orders cannot be carried out.
+        UnsupportedError: the engine's machine cannot do that.
         GuestMissingError: the guest could not even be begun.
         SandboxError: the engine could not start it.
     """
@@ -45,9 +58,15 @@ async def launch(engine: Engine, container_id: str, orders: Orders) -> None:
         async with engine.attach(container_id) as stream:
             await _both(_start(engine, container_id), _tell(stream, orders))
             answer, errors = await _answer(stream)
+            if meanwhile is not None and answer.get("event") not in _LAST:
+                await meanwhile(answer)
+                await _say(stream, {"event": "done"})
+                answer, errors = await _answer(stream)
     if answer.get("event") == "ready":
         return
     if answer.get("event") == "failed":
+        if answer.get("capability"):
+            raise UnsupportedError(str(answer.get("message")), capability=answer["capability"])
         raise InvalidRequestError(str(answer.get("message")))
     raise ProviderUnavailableError(
         f"the guest ended before it served: {errors.strip()[-500:] or 'it said nothing'}",
@@ -63,7 +82,11 @@ async def _start(engine: Engine, container_id: str) -> None:
 
 
 async def _tell(stream: Stream, orders: Orders) -> None:
-    line = json.dumps(await orders()).encode() + b"\n"
+    await _say(stream, await orders())
+
+
+async def _say(stream: Stream, message: Mapping[str, Any]) -> None:
+    line = json.dumps(message).encode() + b"\n"
     with contextlib.suppress(*GONE):  # it never began, or says what is wrong as its answer
         await stream.write_in(line)
 

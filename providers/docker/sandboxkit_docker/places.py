@@ -10,6 +10,7 @@ __all__ = [
     "BUNDLING",
     "COMMAND",
     "GUEST",
+    "MOUNTER",
     "OUTLET",
     "OUTLET_SOCKET",
     "PROXY",
@@ -17,6 +18,7 @@ __all__ = [
     "RELAY",
     "RUN",
     "SOCKET",
+    "SOURCES",
 ]
 
 _ROOT = "/dev/.sandboxkit"
@@ -50,5 +52,9 @@ OUTLET = f"{_ROOT}/outlet"
 OUTLET_SOCKET = f"{OUTLET}/proxy.sock"
 PROXY = [*_BOOT, "proxy", OUTLET_SOCKET]
 """What the container of an egress proxy runs."""
+SOURCES = f"{_ROOT}/sources"
+"""Where the container that mounts has the directories of the host, by their numbers."""
+MOUNTER = [*_BOOT, "mounter", SOURCES]
+"""What the container runs that puts directories of the host into a sandbox."""
 RELAY = [*PYTHON, f"{_INSIDE}/relay.py", SOCKET]
 """Joins its standard streams to the guest's socket."""

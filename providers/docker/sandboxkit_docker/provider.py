@@ -41,6 +41,7 @@ from . import (
     container,
     egress,
     endings,
+    mounts,
     places,
     records,
     run_directory,
@@ -54,9 +55,10 @@ from .engine import Engine
 from .errors import Absent, Conflict
 from .guest_volume import GuestVolume
 from .images import Images, Origin
-from .launch import GuestMissingError, launch
+from .launch import GuestMissingError, Meanwhile, launch
 from .leftovers import Leftovers
 from .memory import MemoryWatch
+from .mounts import Mounter
 from .pausing import Pausing
 from .reach import Reach
 from .records import KIND
@@ -98,12 +100,17 @@ class DockerProvider(GuestProvider):
     # -- lifecycle ----------------------------------------------------------------------------
 
     async def survey(self) -> Capabilities:
-        limited = storage.can_limit(await self._engine.info())
-        return replace(self.capabilities, limit_disk=limited)
+        info = await self._engine.info()
+        return replace(
+            self.capabilities,
+            limit_disk=storage.can_limit(info),
+            mounts=mounts.are_possible(self._engine, info),
+        )
 
     async def boot(self, request: CreateRequest) -> SandboxInfo:
         container.check(request)
         egress.check(request, self._settings)
+        mounts.check(request, self._settings)
         origin, volume, _ = await asyncio.gather(
             self._origin(request),
             self._volume.name(),
@@ -145,7 +152,9 @@ class DockerProvider(GuestProvider):
             raise
         try:
             orders = partial(self._orders, request, container_id, origin, proxy)
-            await launch(self._engine, container_id, orders)
+            await launch(
+                self._engine, container_id, orders, self._mounting(request, container_id, volume)
+            )
         except BaseException:
             await finished(self._discard(container_id))
             await finished(self._egress.end(proxy))
@@ -213,6 +222,11 @@ class DockerProvider(GuestProvider):
             self._images.below(container_id, origin.reference), self._egress.start(proxy, request)
         )
         return _orders(request, image.user)
+
+    def _mounting(self, request: CreateRequest, container_id: str, volume: str) -> Meanwhile | None:
+        if not request.mounts:
+            return None
+        return partial(Mounter(self._engine, request, volume).put, container_id)
 
     async def _discard(self, container_id: str) -> None:
         with contextlib.suppress(SandboxError):
@@ -387,6 +401,7 @@ def _orders(request: CreateRequest, image_user: str) -> dict[str, Any]:
     return {
         "user": request.user or image_user or None,
         "workdir": request.workdir,
+        "mounts": mounts.targets(request),
         "shell": _shell(request),
         "env": {**egress.variables(request), **request.env},
         "outlet": places.OUTLET_SOCKET if egress.has_rules(request) else "",

@@ -23,7 +23,7 @@ __all__ = [
     "container_labels",
     "container_name",
     "ends_at",
-    "proxy_labels",
+    "helper_labels",
     "sandbox_info",
 ]
 
@@ -104,9 +104,9 @@ def container_labels(
     return {KIND: "sandbox", **_owners(request), _RECORD: json.dumps(record)}
 
 
-def proxy_labels(request: CreateRequest) -> dict[str, str]:
-    """The labels of a sandbox's egress proxy, and of what the two share."""
-    return {KIND: "egress", **_owners(request), _RECORD: json.dumps(_made_by(request))}
+def helper_labels(request: CreateRequest, kind: str) -> dict[str, str]:
+    """The labels of a container that serves a sandbox, and of what the two share."""
+    return {KIND: kind, **_owners(request), _RECORD: json.dumps(_made_by(request))}
 
 
 def _owners(request: CreateRequest) -> dict[str, str]:

@@ -9,7 +9,7 @@ from sandboxkit.guest.agent import accounts
 from sandboxkit.guest.agent.accounts import Account
 from sandboxkit.guest.agent.errors import OpError
 
-__all__ = ["RefusedError", "find", "make_directory"]
+__all__ = ["RefusedError", "find", "make_directories", "make_directory"]
 
 _USER = "user"
 _UID = 1000
@@ -95,7 +95,7 @@ def _append(path: str, line: str) -> None:
 
 
 def make_directory(path: str, account: Account) -> None:
-    """Make a directory that is the account's, if it is not there.
+    """Make a directory that is the account's, if it is not there; what is above it is root's.
 
     Raises:
         RefusedError: it cannot be made.
@@ -107,4 +107,17 @@ def make_directory(path: str, account: Account) -> None:
         os.chown(path, account.uid, account.gid)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise RefusedError("workdir %r cannot be made: %s" % (path, reason)) from error
+        raise RefusedError("%r cannot be made: %s" % (path, reason)) from error
+
+
+def make_directories(path: str, account: Account) -> None:
+    """Make a directory, and those above it that are missing, as the account's.
+
+    Raises:
+        RefusedError: it cannot be made.
+    """
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise RefusedError("the target %r of a mount is in the image, and no directory" % path)
+    if not os.path.isdir(path):
+        make_directories(os.path.dirname(path), account)
+        make_directory(path, account)

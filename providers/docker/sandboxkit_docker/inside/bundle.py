@@ -25,6 +25,7 @@ def write(path: str) -> None:
     importlib.import_module("sandboxkit_docker.inside.first")
     early = _loaded(known)
     importlib.import_module("sandboxkit_docker.inside.proxy")
+    importlib.import_module("sandboxkit_docker.inside.mounter")
     for module, _, _ in importlib.import_module(_AGENT + ".ondemand").GROUPS:
         importlib.import_module(_AGENT + "." + module)
     names = early + _loaded(known.union(early))

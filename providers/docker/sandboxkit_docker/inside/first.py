@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any, Dict, NoReturn
+from typing import Any, Dict, List, NoReturn
 
 from sandboxkit.guest.agent import pausing
 from sandboxkit.guest.agent.accounts import Account
@@ -19,7 +19,7 @@ from sandboxkit.guest.agent.serve import serve
 from sandboxkit.guest.agent.server import Server
 
 from . import account, door, outlet, rights
-from .orders import read_orders, say
+from .orders import read_orders, say, wait_for_word
 
 __all__ = ["main"]
 
@@ -85,6 +85,7 @@ def _settle(orders: Dict[str, Any], who: Account) -> AgentConfig:
     if workdir == "/" and not orders["workdir"]:
         workdir = who.home
     account.make_directory(who.home, who)
+    _await_mounts(orders["mounts"], who)
     account.make_directory(workdir, who)
     path = os.environ.get("PATH") or DEFAULT_PATH
     python = _find_python(path)
@@ -105,6 +106,18 @@ def _settle(orders: Dict[str, Any], who: Account) -> AgentConfig:
         can_switch_user=True,
         python=python or sys.executable,
     )
+
+
+def _await_mounts(targets: List[str], who: Account) -> None:
+    """Make what is mounted on, and wait until it is."""
+    if not targets:
+        return
+    for target in targets:
+        # One within another is in what is mounted there.
+        if not any(target.startswith(other + "/") for other in targets):
+            account.make_directories(target, who)
+    say({"event": "mounts", "uid": who.uid, "gid": who.gid})
+    wait_for_word()
 
 
 def _image_variables() -> Dict[str, str]:
