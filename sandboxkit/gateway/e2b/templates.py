@@ -242,7 +242,11 @@ class Templates:
             settings = await carry_out(sandbox, recipe, settings, build.say)
             taken = await sandbox.snapshot()
             # Whether it starts is seen here, and not first by who uses it.
-            await begin(sandbox, settings)
+            try:
+                await begin(sandbox, settings)
+            except BaseException:
+                await taken.delete()
+                raise
         finally:
             with contextlib.suppress(SandboxError):  # it ended by itself
                 await sandbox.kill()
