@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -62,7 +63,8 @@ def _agent(workdir: Path, interpreter: str | None) -> Iterator[CodeAgent]:
         yield agent
     finally:
         for pid in children(agent.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may be ending by itself
+                os.kill(pid, signal.SIGKILL)
         agent.stop()
     assert agent.errors == b""
 
