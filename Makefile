@@ -42,8 +42,8 @@ MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wi
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
-# The parts disturb each other as little as users do: with `make -j3` they run side by side.
-test: test-contract test-repeats test-rest
+# The parts disturb each other as little as users do: with `make -j4` they run side by side.
+test: test-rest test-contract test-repeats test-wires
 
 test-contract: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest tests/conformance $(REPEATS:%=--ignore=%) --proofs '$(PROOFS)'
