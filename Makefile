@@ -31,19 +31,22 @@ PROOFS := docs/conformance/{profile}.json
 # Whole runs of pytest inside one test, which take as long as all others together.
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
+# What stands on a server, an engine or an SDK, and the attacks: about half of what is not the contract.
+AROUND := $(wildcard $(addprefix tests/,attacks benchmarks blaxel daytona docker e2b egress gateway))
+
 # Profiles of vendors' plugins that are proved over our own servers.
 WIRES := e2b daytona
 
 MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
 
-.PHONY: matrix bench demo test test-contract test-repeats test-rest test-wires check format setup data clients bench-code clean broken reports soak \
+.PHONY: matrix bench demo test test-contract test-repeats test-rest test-around test-wires check format setup data clients bench-code clean broken reports soak \
 	attacks-rootless soak-gateway e2b-methods online
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
 # The parts disturb each other as little as users do: with `make -j4` they run side by side.
-test: test-rest test-contract test-repeats test-wires
+test: test-rest test-around test-contract test-repeats
 
 test-contract: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest tests/conformance $(REPEATS:%=--ignore=%) --proofs '$(PROOFS)'
@@ -52,7 +55,10 @@ test-repeats: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest $(REPEATS)
 
 test-rest: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
-	$(BIN)/python -m pytest --ignore=tests/conformance $(REPEATS:%=--ignore=%)
+	$(BIN)/python -m pytest --ignore=tests/conformance $(REPEATS:%=--ignore=%) $(AROUND:%=--ignore=%)
+
+test-around: $(READY) $(DATA)/.ready $(CLIENTS)/.ready
+	$(BIN)/python -m pytest $(AROUND)
 
 # Vendors' plugins, over our own servers of their protocols: by profile, as in tests/wires.py.
 test-wires: $(WIRES:%=test-wire-%)
