@@ -25,7 +25,7 @@ def test_a_kernel_of_the_template() -> None:
         (shown,) = sandbox.run_code("'y' * 200_000", context=context).results
         assert shown.text == repr("y" * 200_000)
         execution = sandbox.run_code("os._exit(3)", context=context, timeout=100)
-        assert execution.error.value == "the kernel exited with status 3"
+        assert execution.error.value.startswith("the kernel exited with status 3; ")
         assert execution.context_restarted
         assert sandbox.run_code("'x' in globals()", context=context).text == "False"
         with pytest.raises(UnsupportedError, match="no kernel 'nope'"):

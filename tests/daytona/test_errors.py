@@ -246,12 +246,15 @@ def test_no_secret_is_in_an_error_or_a_repr() -> None:
     assert "***" in str(caught.value)
 
 
+async def client_of(account: Account) -> object:
+    return account.client
+
+
 def test_a_missing_key_names_both_ways_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DAYTONA_API_KEY", "DAYTONA_JWT_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    account = Account(DaytonaSettings())
     with pytest.raises(PermissionError) as caught:
-        _ = account.client
+        asyncio.run(client_of(Account(DaytonaSettings())))
     for word in ("DAYTONA_API_KEY", "api_key", "app.daytona.io", "[profiles.", "doctor daytona"):
         assert word in str(caught.value)
 
@@ -263,4 +266,4 @@ def test_no_key_is_taken_from_the_working_directory(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DAYTONA_API_KEY", raising=False)
     with pytest.raises(errors.AuthenticationError):
-        _ = Account(DaytonaSettings()).client
+        asyncio.run(client_of(Account(DaytonaSettings())))
