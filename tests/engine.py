@@ -80,7 +80,7 @@ class EngineCensus:
 
     Attributes:
         containers: in any state.
-        volumes: but for the published ones with the guest, which are made once for an engine.
+        volumes: but for those with the guest, which are made once for an engine and are nobody's.
         images: snapshots by id, those without a name included.
         networks: by name.
         processes: those that hold containers.
@@ -133,16 +133,12 @@ def _images(owner: str) -> list[str]:
 
 
 def _names(volumes: Iterable[Mapping[str, Any]]) -> list[str]:
-    published = {
-        (volume.get("Labels") or {}).get("sandboxkit.content", "")
-        for volume in volumes
-        if (volume.get("Labels") or {}).get("sandboxkit.kind") == "guest"
-    }
+    # Volumes with the guest are nobody's: any run may be publishing one just now.
+    nobodys = ("guest", "guest-content")
     return [
         volume["Name"]
         for volume in volumes
-        if volume["Name"] not in published
-        and (volume.get("Labels") or {}).get("sandboxkit.kind") != "guest"
+        if (volume.get("Labels") or {}).get("sandboxkit.kind") not in nobodys
     ]
 
 
