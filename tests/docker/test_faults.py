@@ -232,10 +232,12 @@ def test_a_client_killed_between_create_and_start(session: str) -> None:
     others = f"not-{ours}"
     for owner in (ours, others):
         assert client(owner, "die") == -signal.SIGKILL
-        assert [item["State"] for item in engine.containers(owner=owner)] == ["created"] * 2
+        assert {item["State"] for item in engine.containers(owner=owner)} == {"created"}
     assert client(ours) == 0
     assert engine.containers(owner=ours) == []
-    assert len(engine.containers(owner=others)) == 2, "what is others' is theirs to remove"
+    # Its proxy anybody may have removed meanwhile, as the sandbox never ran.
+    theirs = engine.containers(kind="sandbox", owner=others)
+    assert len(theirs) == 1, "what is others' is theirs to remove"
     assert client(others) == 0
     assert engine.containers(owner=others) == []
 
