@@ -99,7 +99,16 @@ class Pausing:
         await self._rename(sandbox_id, records.name_paused(shown["Name"], rest, ends))
 
     async def _rename(self, sandbox_id: str, name: str) -> None:
-        await self._engine.call("pause", self._engine.container(sandbox_id).rename(name))
+        await self.rename("pause", sandbox_id, name)
+
+    async def rename(self, op: str, sandbox_id: str, name: str) -> None:
+        """Write down in a sandbox's name what that says, unless it is there already."""
+        try:
+            await self._engine.call(op, self._engine.container(sandbox_id).rename(name))
+        except SandboxError as error:
+            # Names have whole seconds, so two changes within one may come to the same.
+            if "same name as its current name" not in str(error):
+                raise
 
 
 def _end(lifetime: float | None) -> datetime | None:

@@ -318,10 +318,8 @@ class DockerProvider(GuestProvider):
             # What is written down has whole seconds.
             ends = datetime.now(UTC) + timedelta(seconds=request.lifetime)
             ends = ends.replace(microsecond=0)
-        renamed = self._engine.container(request.sandbox_id).rename(
-            records.name_until(shown["Name"], ends)
-        )
-        await self._engine.call("set_lifetime", renamed)
+        name = records.name_until(shown["Name"], ends)
+        await self._pausing.rename("set_lifetime", request.sandbox_id, name)
         return replace(info, expires_at=ends)
 
     async def pause(self, request: PauseRequest) -> SandboxInfo:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sandboxkit import ConfigError, InvalidRequestError, Sandbox, UnsupportedError
-from sandboxkit.plugins import provider_info
 
 BAD = [
     ({"timeout": 5}, "lifetime"),
@@ -46,7 +45,7 @@ def test_unknown_template(target) -> None:
 
 
 def test_unsupported_fields_fail_closed(target) -> None:
-    flags = provider_info(target.profile).capabilities.flags()
+    flags = target.capabilities.flags()
     for options, capability in (
         ({"network": "full"}, "network_full"),
         ({"network": ["example.org"]}, "network_rules"),
