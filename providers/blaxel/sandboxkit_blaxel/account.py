@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import httpx
 
+from sandboxkit.provider.translating import Translated
+
 from . import sdk
 from .access import Access
 from .errors import translated
@@ -100,7 +102,7 @@ class Account:
                 )
             return answer
 
-    def translated(self, op: str) -> translated:
+    def translated(self, op: str) -> Translated:
         """A ``with`` block in which what the SDK raises becomes ours, without secrets."""
         return translated(op, self._redacted)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import httpcore
 import httpx
 
 from sandboxkit import errors
+from sandboxkit.provider.translating import Translated
 
 from . import sdk  # noqa: F401 - first, so that its import leaves the process as it was
 
@@ -254,29 +254,11 @@ def _complete(made: errors.SandboxError, error: BlaxelError) -> None:
         made.retry_after = float(given)
 
 
-class translated:  # noqa: N801 - read as a word: with translated(...)
+def translated(op: str, redacted: Callable[[str], str] = str) -> Translated:
     """A ``with`` block in which what the SDK raises becomes ours.
 
     Args:
         op: what is being done.
         redacted: takes secrets out of a message.
     """
-
-    def __init__(self, op: str, redacted: Callable[[str], str] = str) -> None:
-        self._op = op
-        self._redacted = redacted
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or isinstance(error, errors.SandboxError):
-            return
-        made = translate(error, redacted=self._redacted)
-        if made is not None:
-            raise made.locate(op=self._op, provider="blaxel") from error
+    return Translated(op, "blaxel", lambda error, trace: translate(error, redacted=redacted))

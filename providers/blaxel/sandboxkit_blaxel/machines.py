@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from functools import partial
 
 from sandboxkit.errors import (
     NotFoundError,
@@ -13,6 +13,7 @@ from sandboxkit.errors import (
     TransportError,
 )
 from sandboxkit.guest.carried import Carrier
+from sandboxkit.provider.settling import until
 
 from . import records, sdk
 from .account import Account
@@ -121,31 +122,23 @@ class Machines:
         except NotFoundError:
             return False
         if found is None or str(found.status) != "TERMINATED":
-            await self._until_gone(name)
+            gone = partial(self._is_gone, name)
+            if not await until(gone, seconds=PATIENCE, first=0.05, rarest=1.0):
+                raise SandboxError(
+                    f"Blaxel has not deleted {name} within {PATIENCE:g} s", outcome="unknown"
+                )
         if (machine := self._known.get(name)) is not None:
             machine.gone = True
         return True
 
-    async def _until_gone(self, name: str) -> None:
-        """Blaxel deletes in the background, and tells of the end by nothing but its answers."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + PATIENCE, 0.05
-        while True:
-            asking = sdk.control.get_sandbox.asyncio(name, client=self._account.control)
-            try:
-                found = await self._account.call("kill", asking)
-            except NotFoundError:
-                return
-            if found is None or str(found.status) == "TERMINATED":
-                return
-            if loop.time() > deadline:
-                raise SandboxError(
-                    f"Blaxel has not deleted {name} within {PATIENCE:g} s", outcome="unknown"
-                )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await loop.create_future()
-            pause = min(1.0, pause * 2)
+    async def _is_gone(self, name: str) -> bool:
+        # Blaxel deletes in the background, and tells of the end by nothing but its answers.
+        asking = sdk.control.get_sandbox.asyncio(name, client=self._account.control)
+        try:
+            found = await self._account.call("kill", asking)
+        except NotFoundError:
+            return True
+        return found is None or str(found.status) == "TERMINATED"
 
     async def forget(self, name: str) -> None:
         """Let go of one. Idempotent."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 from daytona import AsyncDaytona, DaytonaConfig
 
 from sandboxkit.errors import AuthenticationError
+from sandboxkit.provider.translating import Translated
 
 from .errors import KEY_HINT, MISSING_KEY, translated
 from .settings import DaytonaSettings
@@ -77,7 +78,7 @@ class Account:
             async with asyncio.timeout(self.settings.request_timeout if bounded else None):
                 return await asked
 
-    def translated(self, op: str) -> translated:
+    def translated(self, op: str) -> Translated:
         """A ``with`` block in which what the SDK raises becomes ours, without secrets."""
         return translated(op, self._redacted)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -21,6 +20,7 @@ import pydantic
 from daytona.common import errors as sdk
 
 from sandboxkit import errors
+from sandboxkit.provider.translating import Translated
 
 __all__ = ["TABLE", "Rule", "translate", "translated"]
 
@@ -235,29 +235,11 @@ def _retry_after(error: BaseException) -> float | None:
     return None
 
 
-class translated:  # noqa: N801 - read as a word: with translated(...)
+def translated(op: str, redacted: Callable[[str], str] = str) -> Translated:
     """A ``with`` block in which what the SDK raises becomes ours.
 
     Args:
         op: what is being done.
         redacted: takes secrets out of a message.
     """
-
-    def __init__(self, op: str, redacted: Callable[[str], str] = str) -> None:
-        self._op = op
-        self._redacted = redacted
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or isinstance(error, errors.SandboxError):
-            return
-        made = translate(error, redacted=self._redacted)
-        if made is not None:
-            raise made.locate(op=self._op, provider="daytona") from error
+    return Translated(op, "daytona", lambda error, trace: translate(error, redacted=redacted))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
+from functools import partial
 
 from daytona import AsyncDaytona, AsyncSandbox
 
 from sandboxkit.errors import NotFoundError, SandboxError, SandboxNotFoundError
+from sandboxkit.provider.settling import until
 
 from . import records
 from .account import Account
@@ -102,25 +103,30 @@ class Machines:
                 machine = await self._account.call("kill", client.get(sandbox_id))
             deleting = client.delete(machine, timeout=PATIENCE)
             await self._account.call("kill", deleting, bounded=False)
-            await self._until_gone(machine)
+            gone = partial(self._is_gone, machine)
+            if not await until(gone, seconds=PATIENCE, first=FIRST_LOOK, rarest=RARELY):
+                raise SandboxError(
+                    f"Daytona has not deleted {sandbox_id} within {PATIENCE:g} s",
+                    provider="daytona",
+                    outcome="unknown",
+                )
         except NotFoundError:
             return False
         finally:
             self._known.pop(sandbox_id, None)
         return True
 
-    async def _until_gone(self, machine: AsyncSandbox) -> None:
+    async def _is_gone(self, machine: AsyncSandbox) -> bool:
         # Daytona answers before a sandbox is gone, and what tells of it later may never come.
-        wait = FIRST_LOOK
-        async with asyncio.timeout(PATIENCE):
-            while machine.state is None or machine.state.value != "destroyed":
-                nothing = asyncio.get_running_loop().create_future()
-                await asyncio.wait({nothing}, timeout=wait)
-                wait = min(RARELY, wait * 2)
-                try:
-                    await self._account.call("kill", machine.refresh_data())
-                except NotFoundError:
-                    return
+        def is_destroyed() -> bool:
+            return machine.state is not None and machine.state.value == "destroyed"
+
+        if not is_destroyed():
+            try:
+                await self._account.call("kill", machine.refresh_data())
+            except NotFoundError:
+                return True
+        return is_destroyed()
 
     async def undo(self, name: str) -> None:
         """End a sandbox of this name that may have been made, if that can be done now."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from e2b_code_interpreter import E2B, AsyncSandbox
 
 from sandboxkit.errors import AuthenticationError
+from sandboxkit.provider.translating import Translated
 
 from .errors import KEY_HINT, MISSING_KEY, translated
 from .forked import mend_after_fork
@@ -54,7 +55,7 @@ class Account:
         with self.translated(op):
             return await asked
 
-    def translated(self, op: str) -> translated:
+    def translated(self, op: str) -> Translated:
         """A ``with`` block in which what the SDK raises becomes ours, without secrets."""
         return translated(op, self._redacted)
 

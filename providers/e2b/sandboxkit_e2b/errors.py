@@ -21,6 +21,7 @@ import pyqwest
 from e2b import exceptions as sdk
 
 from sandboxkit import errors
+from sandboxkit.provider.translating import Translated
 
 __all__ = ["TABLE", "Rule", "translate", "translated"]
 
@@ -188,7 +189,7 @@ def _is_theirs(trace: TracebackType | None) -> bool:
     return innermost.partition(".")[0] in ("e2b", "e2b_code_interpreter")
 
 
-class translated:  # noqa: N801 - read as a word: with translated(...)
+def translated(op: str, redacted: Callable[[str], str] = str) -> Translated:
     """A ``with`` block in which what the SDK raises becomes ours.
 
     Args:
@@ -196,23 +197,10 @@ class translated:  # noqa: N801 - read as a word: with translated(...)
         redacted: takes secrets out of a message.
     """
 
-    def __init__(self, op: str, redacted: Callable[[str], str] = str) -> None:
-        self._op = op
-        self._redacted = redacted
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or isinstance(error, errors.SandboxError):
-            return
-        made = translate(error, redacted=self._redacted)
+    def ours(error: BaseException, trace: TracebackType | None) -> errors.SandboxError | None:
+        made = translate(error, redacted=redacted)
         if made is None and isinstance(error, _MISREAD) and _is_theirs(trace):
-            made = _made(_GARBLED, f"E2B: an answer that is none: {error!r}", self._redacted)
-        if made is not None:
-            raise made.locate(op=self._op, provider="e2b") from error
+            made = _made(_GARBLED, f"E2B: an answer that is none: {error!r}", redacted)
+        return made
+
+    return Translated(op, "e2b", ours)
