@@ -32,7 +32,7 @@ PROOFS := docs/conformance/{profile}.json
 REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
 
 # What stands on a server, an engine or an SDK, and the attacks: about half of what is not the contract.
-AROUND := $(wildcard $(addprefix tests/,attacks benchmarks blaxel daytona docker e2b egress gateway))
+AROUND := $(wildcard $(addprefix tests/,attacks benchmarks blaxel daytona docker e2b egress gateway vendors))
 
 # Profiles of vendors' plugins that are proved over our own servers.
 WIRES := e2b daytona

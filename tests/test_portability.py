@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests import engine
-from tests.blaxel import serving as blaxel
 from tests.gateway.conftest import serving
+from tests.vendors import serving as vendors
 
 PROGRAM = """
 from sandboxkit import Sandbox
@@ -46,14 +46,29 @@ SandboxNotFoundError
 
 
 # Where no engine is, the run says so at its end.
-PROVIDERS = ["memory", "local", "e2b", "blaxel", *([] if engine.why_not() else ["docker"])]
+PROVIDERS = [
+    "memory",
+    "local",
+    "e2b",
+    "daytona",
+    "blaxel",
+    *([] if engine.why_not() else ["docker"]),
+]
 
 
 @contextmanager
 def settings_of(provider: str) -> Iterator[str]:
     """What the profile says besides; a vendor's plugin is led to our own server."""
+    if provider == "daytona":
+        with vendors.serving("daytona") as led:
+            yield f'''guest_user = ""
+without = ["images", "port_urls"]
+api_key = "{led["DAYTONA_API_KEY"]}"
+api_url = "{led["DAYTONA_API_URL"]}"
+'''
+        return
     if provider == "blaxel":
-        with blaxel.serving() as led:
+        with vendors.serving("blaxel") as led:
             yield f'''root = false
 network = "full"
 workspace = "main"

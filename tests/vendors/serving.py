@@ -1,4 +1,4 @@
-"""A server that speaks Blaxel's protocol in front of the local provider."""
+"""A server that speaks a vendor's protocol in front of the local provider."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["serving"]
 
 
 @contextmanager
-def serving(*options: str) -> Iterator[dict[str, str]]:
-    """The variables that lead to it; it is as weak as Blaxel."""
-    serve = [sys.executable, "-m", "sandboxkit.cli", "serve", "--json", "--wire", "blaxel"]
+def serving(wire: str, *options: str) -> Iterator[dict[str, str]]:
+    """The variables that lead to it; it is as weak as the vendor."""
+    serve = [sys.executable, "-m", "sandboxkit.cli", "serve", "--json", "--wire", wire]
     serve += ["--port", "0", "--profile", "local", "--fidelity", "vendor", *options]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,61 +1,99 @@
-"""What breaks between the plugin and Daytona ends in the right error, and nothing happens twice."""
+"""What breaks between a plugin and its service ends in the right error; nothing happens twice."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from sandboxkit import AsyncSandbox, RateLimitError, TransportError
-from tests.daytona.faults import Rule, Wire, answered, cut_off, dropped, slowed, wire_to
+from tests.vendors.broken_wire import Rule, Wire, answered, cut_off, dropped, slowed, wire_to
+from tests.vendors.serving import serving
 
-CREATE = b"POST /api/sandbox "
-DIAL = b"GET /toolbox/"
-LOOK = b"GET /api/sandbox/"
+
+@dataclass(frozen=True)
+class Vendor:
+    """A plugin, and how its requests begin that are to go wrong.
+
+    Attributes:
+        name: the wire's and the plugin's.
+        url: the variable that says where the server is, which its API's path ends.
+        key: the variable with the key.
+        path: of the API.
+        settings: of the profile.
+        create: how a request begins that creates a sandbox.
+        look: the same, for asking about one.
+        dial: the same, for the connection to the guest.
+    """
+
+    name: str
+    url: str
+    key: str
+    path: str
+    settings: str
+    create: bytes
+    look: bytes
+    dial: bytes
+
+
+VENDORS = [
+    Vendor(
+        "daytona",
+        "DAYTONA_API_URL",
+        "DAYTONA_API_KEY",
+        "/api",
+        'guest_user = ""\nwithout = ["images", "port_urls"]\n',
+        create=b"POST /api/sandbox ",
+        look=b"GET /api/sandbox/",
+        dial=b"GET /toolbox/",
+    ),
+    Vendor(
+        "blaxel",
+        "BL_API_URL",
+        "BL_API_KEY",
+        "/v0",
+        'root = false\nnetwork = "full"\nworkspace = "main"\n',
+        create=b"POST /v0/sandboxes",
+        look=b"GET /v0/sandboxes/",
+        # A server tells the clients of a sandbox where it is by the name that they call it by.
+        dial=b"POST /main/sandboxes/",
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=VENDORS, ids=lambda vendor: vendor.name)
+def vendor(request: pytest.FixtureRequest) -> Vendor:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def server(private_daemon: None) -> Iterator[dict[str, str]]:
-    """What leads to a server that speaks Daytona's protocol in front of the local provider."""
-    serve = [sys.executable, "-m", "sandboxkit.cli", "serve", "--json", "--wire", "daytona"]
-    serve += ["--port", "0", "--profile", "local", "--fidelity", "vendor"]
-    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = ""
-        for line in process.stdout:
-            said += line
-            if line == "}\n":
-                break
-        yield json.loads(said)["env"]
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+def server(private_daemon: None, vendor: Vendor) -> Iterator[dict[str, str]]:
+    """What leads to a server that speaks its protocol in front of the local provider."""
+    with serving(vendor.name) as variables:
+        yield variables
 
 
 @asynccontextmanager
 async def broken(
-    server: dict[str, str], place: Path, patience: float = 20.0
+    vendor: Vendor, server: dict[str, str], place: Path, patience: float = 20.0
 ) -> AsyncIterator[Wire]:
-    """A wire to the server, which the profile ``daytona`` takes; ``direct`` goes past it."""
-    host, port = server["DAYTONA_API_URL"].split("/")[2].split(":")
+    """A wire to the server, which the profile ``broken`` takes; ``direct`` goes past it."""
+    host, port = server[vendor.url].split("/")[2].split(":")
     async with wire_to(host, int(port)) as (wire, address):
         (place / "sandboxkit").mkdir()
         settings = (
-            'provider = "daytona"\nguest_user = ""\nwithout = ["images", "port_urls"]\n'
-            f'api_key = "{server["DAYTONA_API_KEY"]}"\n'
+            f'provider = "{vendor.name}"\n{vendor.settings}'
+            f'api_key = "{server[vendor.key]}"\nrequest_timeout = {patience}\n'
         )
         (place / "sandboxkit" / "config.toml").write_text(
-            f"[profiles.daytona]\n{settings}request_timeout = {patience}\n"
-            f'api_url = "http://{address}/api"\n'
-            f'[profiles.direct]\n{settings}api_url = "{server["DAYTONA_API_URL"]}"\n'
+            f'[profiles.broken]\n{settings}api_url = "http://{address}{vendor.path}"\n'
+            f'[profiles.direct]\n{settings}api_url = "{server[vendor.url]}"\n'
         )
         yield wire
 
@@ -72,27 +110,29 @@ async def there() -> list[str]:
 
 
 def test_a_create_that_is_refused_or_whose_answer_is_lost_makes_one_sandbox(
-    server: dict[str, str], place: Path
+    vendor: Vendor, server: dict[str, str], place: Path
 ) -> None:
     async def tried() -> None:
-        async with broken(server, place) as wire:
+        async with broken(vendor, server, place) as wire:
             busy = answered("429 Too Many Requests", b"{}", "Retry-After: 0\r\n")
-            wire.rules += [Rule(CREATE, busy), Rule(CREATE, dropped, times=2)]
-            async with AsyncSandbox.create("daytona") as sandbox:
+            wire.rules += [Rule(vendor.create, busy), Rule(vendor.create, dropped, times=2)]
+            async with AsyncSandbox.create("broken") as sandbox:
                 assert await there() == [sandbox.id]
                 assert (await sandbox.run("echo one")).stdout == "one\n"
             assert await there() == []
 
-            wire.rules[:] = [Rule(CREATE, answered("429 Busy", b"{}", "Retry-After: 3600\r\n"), 9)]
+            wire.rules[:] = [
+                Rule(vendor.create, answered("429 Busy", b"{}", "Retry-After: 3600\r\n"), 9)
+            ]
             with pytest.raises(RateLimitError) as limited:
-                await AsyncSandbox.create("daytona")
+                await AsyncSandbox.create("broken")
             assert limited.value.outcome == "not_started"
             assert limited.value.retry_after == 3600
             assert wire.rules[0].seen == 1
 
-            wire.rules[:] = [Rule(CREATE, dropped, 9)]
+            wire.rules[:] = [Rule(vendor.create, dropped, 9)]
             with pytest.raises(TransportError) as lost:
-                await AsyncSandbox.create("daytona")
+                await AsyncSandbox.create("broken")
             assert lost.value.outcome == "unknown"
             wire.rules.clear()
             assert await there() == []
@@ -101,11 +141,11 @@ def test_a_create_that_is_refused_or_whose_answer_is_lost_makes_one_sandbox(
 
 
 def test_a_command_whose_connection_breaks_goes_on_and_runs_once(
-    server: dict[str, str], place: Path
+    vendor: Vendor, server: dict[str, str], place: Path
 ) -> None:
     async def tried() -> None:
-        async with broken(server, place) as wire:
-            async with AsyncSandbox.create("daytona") as sandbox:
+        async with broken(vendor, server, place) as wire:
+            async with AsyncSandbox.create("broken") as sandbox:
                 heard: list[str] = []
                 begun = asyncio.Event()
 
@@ -117,7 +157,7 @@ def test_a_command_whose_connection_breaks_goes_on_and_runs_once(
                 running = asyncio.create_task(sandbox.run(command, on_stdout=hear))
                 await begun.wait()
                 bad = answered("502 Bad Gateway", b"<html>bad gateway</html>")
-                wire.rules.append(Rule(DIAL, bad))
+                wire.rules.append(Rule(vendor.dial, bad))
                 wire.cut()
                 result = await running
                 assert result.stdout == "".join(heard) == "1\n2\n3\n4\n5\n6\n"
@@ -128,18 +168,18 @@ def test_a_command_whose_connection_breaks_goes_on_and_runs_once(
 
 
 def test_a_command_whose_connection_stays_broken_is_not_run_again(
-    server: dict[str, str], place: Path
+    vendor: Vendor, server: dict[str, str], place: Path
 ) -> None:
     async def tried() -> None:
-        async with broken(server, place) as wire:
-            sandbox = await AsyncSandbox.create("daytona")
+        async with broken(vendor, server, place) as wire:
+            sandbox = await AsyncSandbox.create("broken")
             started = asyncio.Event()
             command = "echo run >> runs; echo begun; sleep 5"
             running = asyncio.create_task(
                 sandbox.run(command, on_stdout=lambda text: started.set())
             )
             await started.wait()
-            wire.rules.append(Rule(DIAL, answered("502 Bad Gateway"), 1000))
+            wire.rules.append(Rule(vendor.dial, answered("502 Bad Gateway"), 1000))
             wire.cut()
             with pytest.raises(ConnectionError) as lost:
                 await running
@@ -153,12 +193,14 @@ def test_a_command_whose_connection_stays_broken_is_not_run_again(
     asyncio.run(tried())
 
 
-def test_a_slow_or_broken_answer_is_given_up(server: dict[str, str], place: Path) -> None:
+def test_a_slow_or_broken_answer_is_given_up(
+    vendor: Vendor, server: dict[str, str], place: Path
+) -> None:
     async def tried() -> None:
-        async with broken(server, place, patience=1.0) as wire:
-            async with AsyncSandbox.create("daytona") as sandbox:
+        async with broken(vendor, server, place, patience=1.0) as wire:
+            async with AsyncSandbox.create("broken") as sandbox:
                 for fault in (slowed, cut_off):
-                    wire.rules[:] = [Rule(LOOK, fault, 9)]
+                    wire.rules[:] = [Rule(vendor.look, fault, 9)]
                     began = time.monotonic()
                     with pytest.raises(TransportError) as caught:
                         await sandbox.info()
