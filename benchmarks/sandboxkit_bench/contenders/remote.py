@@ -52,19 +52,32 @@ def _told(begun: float, made: float, ended: float, cpu: float, output: str) -> d
     return {"made": made - begun, "ended": ended - begun, "cpu": cpu, "output": output}
 
 
-async def answer(attempt: Attempt) -> None:
+def failures(way: str) -> tuple[type[Exception], ...]:
+    """What an attempt may end in besides; anything else is a fault of this program, and ends it."""
+    if way == "sandboxkit":
+        from sandboxkit import SandboxError
+
+        return (SandboxError,)
+    import e2b
+    import httpx
+
+    return e2b.SandboxException, httpx.HTTPError, OSError
+
+
+async def answer(attempt: Attempt, failed: tuple[type[Exception], ...]) -> None:
     """Line after line."""
     for line in sys.stdin:
         try:
             told = await attempt(line.strip())
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer
+        except failed as error:
             told = {"error": f"{type(error).__name__}: {error}"[:300]}
         print(json.dumps(told), flush=True)
 
 
 def main() -> None:
     """Run the program."""
-    asyncio.run(answer({"sandboxkit": by_us, "sdk": by_sdk}[sys.argv[1]]))
+    way = sys.argv[1]
+    asyncio.run(answer({"sandboxkit": by_us, "sdk": by_sdk}[way], failures(way)))
 
 
 if __name__ == "__main__":
