@@ -44,6 +44,7 @@ class Page:
         attached = await self._ask("Target.attachToTarget", targetId=made["targetId"], flatten=True)
         self._session = attached["sessionId"]
         await self._ask("Page.enable")
+        await self._ask("Page.setLifecycleEventsEnabled", enabled=True)
 
     async def visit(self, url: str) -> None:
         """Go there; returns when the page and its parts are loaded."""
@@ -54,10 +55,21 @@ class Page:
 
     async def failure(self, url: str) -> str:
         """Why one cannot go there; where a person would be asked for a password, nobody is."""
-        return str((await self._ask("Page.navigate", url=url)).get("errorText", ""))
+        self._events.clear()
+        answer = await self._ask("Page.navigate", url=url)
+        # The browser's own page that says so is there only now, and must not pass for a later one.
+        await self._until("Page.lifecycleEvent", name="load", loaderId=answer["loaderId"])
+        return str(answer.get("errorText", ""))
 
     async def loaded(self) -> None:
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+        await self._until("Page.loadEventFired")
+
+    async def _until(self, method: str, **said: str) -> None:
+        """Wait until this is told."""
+        while not any(
+            event["method"] == method and said.items() <= event["params"].items()
+            for event in self._events
+        ):
             self._take(json.loads(await self._connection.recv()))
 
     async def evaluate(self, expression: str) -> Any:
