@@ -148,8 +148,17 @@ class FileAttack:
     tries: int = TRIES
 
 
-async def attempt(provider: LocalProvider, sandbox: str, attack: FileAttack) -> bool:
-    """Let a process swap while the host tries; whether one try succeeded."""
+async def attempt(
+    provider: LocalProvider, sandbox: str, attack: FileAttack, patience: int = 1
+) -> bool:
+    """Let a process swap while the host tries; whether one try succeeded.
+
+    Args:
+        provider: the host's.
+        sandbox: where.
+        attack: what to try.
+        patience: how many times as often as the attack says; a race is won later on a busy machine.
+    """
     mine, roots = f"/home/user/{attack.name}", f"/root/{attack.name}"
     place = Place(provider, sandbox, mine, roots, attack.acting)
     if "single" not in attack.kinds:
@@ -166,15 +175,15 @@ async def attempt(provider: LocalProvider, sandbox: str, attack: FileAttack) -> 
     events = swapper.events()
     try:
         await anext(events)
-        return await _try(place, attack)
+        return await _try(place, attack, attack.tries * patience)
     finally:
         with contextlib.suppress(SandboxError, TimeoutError):
             async with asyncio.timeout(1.0):  # a stuck agent does not answer
                 await swapper.terminate(0)
 
 
-async def _try(place: Place, attack: FileAttack) -> bool:
-    for number in range(1, attack.tries + 1):
+async def _try(place: Place, attack: FileAttack, tries: int) -> bool:
+    for number in range(1, tries + 1):
         with contextlib.suppress(SandboxError, OSError):
             if await attack.operation(place):
                 return True

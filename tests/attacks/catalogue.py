@@ -252,7 +252,7 @@ ATTACKS: list[Attack] = [
         kinds=("root",),
         alone=True,
     ),
-    *_limit("a busy loop", {"cpu": 0.2}, {}, "processor", kinds=("root",)),
+    *_limit("a busy loop", {"cpu": 0.05}, {}, "processor", kinds=("root",)),
     *_limit(
         "full disk",
         {"disk": 16 << 20},

@@ -232,14 +232,17 @@ def test_a_client_killed_between_create_and_start(session: str) -> None:
     others = f"not-{ours}"
     for owner in (ours, others):
         assert client(owner, "die") == -signal.SIGKILL
-        assert {item["State"] for item in engine.containers(owner=owner)} == {"created"}
+        # Its proxy anybody may remove from now on, as the sandbox never ran.
+        made = engine.containers(kind="sandbox", owner=owner)
+        assert [item["State"] for item in made] == ["created"]
     assert client(ours) == 0
-    assert engine.containers(owner=ours) == []
-    # Its proxy anybody may have removed meanwhile, as the sandbox never ran.
+    assert engine.containers(kind="sandbox", owner=ours) == []
+    eventually(lambda: not engine.containers(owner=ours))
     theirs = engine.containers(kind="sandbox", owner=others)
     assert len(theirs) == 1, "what is others' is theirs to remove"
     assert client(others) == 0
-    assert engine.containers(owner=others) == []
+    assert engine.containers(kind="sandbox", owner=others) == []
+    eventually(lambda: not engine.containers(owner=others))
 
 
 def test_who_is_gone() -> None:
