@@ -103,11 +103,16 @@ def slice_of_life(own: OwnEngine) -> None:
     assert address not in {info.address for info in Sandbox.list("docker")}
 
 
-def refused(why: str) -> str:
-    """What is said, in time, where an engine cannot be had; and what would help."""
+def refused(why: str, *, late: bool = False) -> str:
+    """What is said, in time, where an engine cannot be had; and what would help.
+
+    Args:
+        why: a pattern of it.
+        late: the other side may refuse only when the request is on its way already.
+    """
     with pytest.raises(ProviderUnavailableError, match=why) as caught:
         Sandbox.create("docker", image=IMAGE)
-    assert caught.value.outcome == "not_started"
+    assert caught.value.outcome in {"not_started", "unknown" if late else "not_started"}
     portal.shut_down()
     return str(caught.value)
 
@@ -166,7 +171,8 @@ def test_behind_tcp_with_certificates(remote: OwnEngine, use: Use, tmp_path: Pat
         use(DOCKER_HOST=f"tcp://127.0.0.1:{port}", DOCKER_CERT_PATH=strangers)
         refused("certificate is not to be trusted")
         shutil.copy(ours.certificate, strangers / "ca.pem")  # it trusts, and is not trusted
-        refused("another certificate of ours")
+        # In TLS 1.3 a server looks at it when its client takes the connection for made.
+        refused("another certificate of ours", late=True)
         use(DOCKER_CERT_PATH=tmp_path)
         with pytest.raises(ConfigError, match=r"cert\.pem"):
             Sandbox.create("docker")
