@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import posixpath
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 
 from .errors import InvalidRequestError, PathNotFoundError, located
@@ -86,7 +86,7 @@ class AsyncFiles:
 
     async def read_stream(
         self, path: str, *, offset: int = 0, length: int | None = None, user: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """The content in pieces, however large it is.
 
         Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal as _signal
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
+from .backlog import Backlog
 from .errors import ExecLostError, InvalidRequestError, SandboxError, located
 from .execution import DRAIN, end_bounded, finish
 from .models import CommandResult, Cursor, OutputChunk
@@ -19,10 +19,7 @@ from .provider import Exited, Gap, ProcessStream, StartRequest
 from .terminals import terminal_size
 from .units import Duration, parse_duration
 
-__all__ = ["AsyncProcess"]
-
-WINDOW = 256 << 10
-"""Bytes that an iterating reader may lag behind before the process is made to wait."""
+__all__ = ["AsyncProcess", "OutputReader"]
 
 
 class AsyncProcess:
@@ -52,15 +49,9 @@ class AsyncProcess:
         self._request = request
         self._provider = provider
         self._collector = OutputCollector(max_output, on_stdout, on_stderr)
-        self._limit = max_output
         self._cursor = cursor or Cursor()
         self._began = time.monotonic()
-        self._pending: deque[OutputChunk] = deque()
-        self._pending_bytes = 0
-        self._readers = 0
-        self._changed = asyncio.Condition()
-        self._exited: Exited | None = None
-        self._over = False
+        self._backlog = Backlog(max_output)
         self._pump = asyncio.create_task(self._run())
         # Its failure is raised to whoever waits or reads; when nobody does, it is not news.
         self._pump.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -71,9 +62,7 @@ class AsyncProcess:
                 if isinstance(event, OutputChunk):
                     await self._take(event)
                 elif isinstance(event, Exited):
-                    async with self._changed:
-                        self._exited = event
-                        self._changed.notify_all()
+                    self._backlog.exit(event)
                 elif isinstance(event, Gap):
                     self._cursor = self._cursor._replace(**{event.stream: event.end})
             await self._collector.finish()
@@ -83,12 +72,11 @@ class AsyncProcess:
             await end_bounded(self._stream)  # a callback raised: nobody wants the rest
             raise
         finally:
-            async with self._changed:
-                self._over = True
-                self._changed.notify_all()
+            self._backlog.end()
 
     async def _raise_failure(self) -> None:
-        await asyncio.wait({self._pump})
+        if not self._pump.done():
+            await asyncio.wait({self._pump})
         if not self._pump.cancelled() and (error := self._pump.exception()) is not None:
             raise error
 
@@ -96,17 +84,9 @@ class AsyncProcess:
         fresh = await self._collector.add(chunk)
         if fresh is None:
             return
-        chunk = fresh
-        end = chunk.offset + len(chunk.data)
-        self._cursor = self._cursor._replace(**{chunk.stream: end})
-        async with self._changed:
-            self._pending.append(chunk)
-            self._pending_bytes += len(chunk.data)
-            self._changed.notify_all()
-            while self._readers and self._pending_bytes > WINDOW:
-                await self._changed.wait()
-            while not self._readers and self._pending_bytes > self._limit:
-                self._pending_bytes -= len(self._pending.popleft().data)
+        end = fresh.offset + len(fresh.data)
+        self._cursor = self._cursor._replace(**{fresh.stream: end})
+        await self._backlog.put(fresh)
 
     @property
     def cursor(self) -> Cursor:
@@ -114,23 +94,14 @@ class AsyncProcess:
         return self._cursor
 
     async def __aiter__(self) -> AsyncIterator[OutputChunk]:
-        self._readers += 1
-        try:
-            while True:
-                async with self._changed:
-                    await self._changed.wait_for(lambda: self._pending or self._over)
-                    if not self._pending:
-                        break
-                    chunk = self._pending.popleft()
-                    self._pending_bytes -= len(chunk.data)
-                    self._changed.notify_all()
-                yield chunk
+        with self._backlog.reading():
+            while self._backlog.has_output or not self._backlog.over:
+                await self._backlog.something()
+                chunk = self._backlog.take()
+                if chunk is not None:  # else another reader was there first
+                    yield chunk
             with self._located("iterate"):
                 await self._raise_failure()
-        finally:
-            self._readers -= 1
-            async with self._changed:
-                self._changed.notify_all()
 
     async def wait(self, timeout: Duration | None = None) -> CommandResult:
         """Wait for it to exit. Cancelling this, or its timeout, kills nothing.
@@ -144,35 +115,36 @@ class AsyncProcess:
             TimeoutError: it did not exit within `timeout`.
         """
         seconds = None if timeout is None else parse_duration(timeout, "wait: timeout")
+        backlog = self._backlog
         try:
-            async with asyncio.timeout(seconds), self._changed:
-                await self._changed.wait_for(lambda: self._exited is not None or self._over)
+            async with asyncio.timeout(seconds):
+                await backlog.until(lambda: backlog.exited is not None or backlog.over)
         except TimeoutError:
             raise TimeoutError(
                 f"process {self.pid} did not exit within {seconds:g} s; it runs on"
             ) from None
-        if self._exited is not None and not self._over:
+        if not backlog.over:
             await self._drained()
         with self._located("wait"):
-            if self._over:
+            if backlog.over:
                 await self._raise_failure()
             return self._result()
 
     def _result(self) -> CommandResult:
         output = self._collector.output(self._request, time.monotonic() - self._began)
-        if self._exited is None:
+        if self._backlog.exited is None:
             raise ExecLostError(
                 f"process {self.pid} was let go before it ended", cause="transport", partial=output
             )
-        return finish(self._exited, self._request, output)
+        return finish(self._backlog.exited, self._request, output)
 
     def _located(self, op: str) -> AbstractContextManager[None]:
         return located(op=op, provider=self._provider, sandbox_id=self._request.sandbox_id)
 
     async def _drained(self) -> None:
         try:
-            async with asyncio.timeout(DRAIN), self._changed:
-                await self._changed.wait_for(lambda: self._over)
+            async with asyncio.timeout(DRAIN):
+                await self._backlog.until(lambda: self._backlog.over)
         except TimeoutError:
             return  # a background child holds the pipe
 
@@ -246,3 +218,69 @@ class AsyncProcess:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+class OutputReader:
+    """Reads a process's output for whoever passes it on as it comes.
+
+    Used by `with`: meanwhile the process waits for its reader.
+
+    Args:
+        process: whose.
+        to_the_end: whether to read until all that hold its output have closed it, else until it
+            has exited and nothing has come for 50 ms in all.
+    """
+
+    def __init__(self, process: AsyncProcess, *, to_the_end: bool) -> None:
+        self._process = process
+        self._backlog = process._backlog
+        self._to_the_end = to_the_end
+        self._left = DRAIN
+        self._reading = self._backlog.reading()
+
+    def __enter__(self) -> Self:
+        self._reading.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._reading.__exit__(kind, error, traceback)
+
+    async def next(self, patience: float) -> OutputChunk | None:
+        """The next output, or ``None`` at its end.
+
+        Raises:
+            TimeoutError: nothing has come for `patience` seconds. More may.
+            SandboxError: the process is lost.
+        """
+        while (chunk := self._backlog.take()) is None:
+            if self._backlog.over:
+                await self._process._raise_failure()
+                return None
+            if not self._exited():
+                async with asyncio.timeout(patience):
+                    await self._backlog.until(lambda: self._has_news() or self._exited())
+            elif not await self._drained():
+                return None  # a child in the background holds the pipes
+        return chunk
+
+    async def _drained(self) -> bool:
+        """Wait for what was written before the exit; false if nothing comes any more."""
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(self._left):
+                await self._backlog.until(self._has_news)
+        except TimeoutError:
+            return False
+        self._left -= asyncio.get_running_loop().time() - began
+        return True
+
+    def _exited(self) -> bool:
+        return self._backlog.exited is not None and not self._to_the_end
+
+    def _has_news(self) -> bool:
+        return self._backlog.over or self._backlog.has_output

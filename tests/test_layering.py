@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("capabilities", "models", "mounts", "spec", "template"),
     ("provider",),
-    ("config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
+    ("backlog", "config", "execution", "guest", "layers", "output", "plan", "plugins", "stdin"),
     ("gate", "requests", "resolve", "runtime", "terminals", "transfer", "watch", "writing"),
     ("cells", "contexts", "creation", "files", "listing", "ports", "process", "snapshot"),
     ("sandbox",),

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-EXTRA = {"starlette", "uvicorn", "multipart", "python_multipart", "websockets", "wsproto"}
+EXTRA = {
+    "httptools",
+    "starlette",
+    "uvicorn",
+    "multipart",
+    "python_multipart",
+    "websockets",
+    "wsproto",
+}
 
 
 @click.command(context_settings={"ignore_unknown_options": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
@@ -146,32 +147,48 @@ class Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write it."""
-        writing = asyncio.create_task(self._write(send))
-        leaving = asyncio.create_task(_left(receive))
         try:
-            await asyncio.wait((writing, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
-                await writing
-        finally:
-            for task in (writing, leaving):
-                task.cancel()
-            await asyncio.gather(writing, leaving, return_exceptions=True)
-
-    async def _write(self, send: Send) -> None:
-        try:
-            await send(
-                {"type": "http.response.start", "status": self._status, "headers": self._headers}
-            )
-            async for part in self._parts:
-                more = not isinstance(part, Last)
-                await send({"type": "http.response.body", "body": part, "more_body": more})
-                if not more:
-                    return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            async with _while_there(receive):
+                await self._write(send)
         finally:
             close = getattr(self._parts, "aclose", None)
             if close is not None:
                 await close()
+
+    async def _write(self, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        )
+        async for part in self._parts:
+            more = not isinstance(part, Last)
+            await send({"type": "http.response.body", "body": part, "more_body": more})
+            if not more:
+                return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@contextlib.asynccontextmanager
+async def _while_there(receive: Receive) -> AsyncIterator[None]:
+    """Cancel what is done here when the client goes away, and go on after it."""
+    here = asyncio.current_task()
+    assert here is not None
+    cancelled = False
+
+    def stop(_: asyncio.Task[None]) -> None:
+        nonlocal cancelled
+        cancelled = here.cancel()
+
+    leaving = asyncio.create_task(_left(receive))
+    leaving.add_done_callback(stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        # Somebody else may have cancelled it too.
+        if not cancelled or here.uncancel() > 0:
+            raise
+    finally:
+        leaving.remove_done_callback(stop)
+        leaving.cancel()
 
 
 async def _left(receive: Receive) -> None:

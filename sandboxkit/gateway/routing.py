@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -81,15 +80,5 @@ def _by_host(host: str | None) -> Destination | None:
         return None
     name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
     label, dot, rest = name.lower().partition(".")
-    if not dot or not rest or _is_address(name):
-        return None
-    found = _LABEL.fullmatch(label)
+    found = _LABEL.fullmatch(label) if dot and rest else None
     return None if found is None else Destination(found[2], port_number(found[1]))
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True

@@ -72,7 +72,6 @@ class Server(uvicorn.Server):
                 ws="websockets-sansio",
                 server_header=False,
                 timeout_graceful_shutdown=SHUTDOWN,
-                h11_max_incomplete_event_size=64 << 10,
                 ws_max_size=16 << 20,
                 proxy_headers=False,
             )

@@ -8,8 +8,8 @@ import json
 import socket
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -127,33 +127,76 @@ def test_a_key_makes_one_sandbox(narrow: Any) -> None:
         assert new.sandbox_id != first.sandbox_id
 
 
-async def _held_up(head: float) -> tuple[float, float]:
-    """For how long a connection is kept that says nothing, and one that says half of a head."""
-    running = Server(Response("well"), head=head)  # type: ignore[arg-type]
+@asynccontextmanager
+async def _served(head: float) -> AsyncIterator[tuple[str, int]]:
+    """A server in this process, that answers all requests when their bodies have come."""
+
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await Response("well")(scope, receive, send)
+
+    running = Server(read, head=head)
     running.config.lifespan = "off"
     with listen("127.0.0.1", 0) as listener:
         serving = asyncio.create_task(running.serve(sockets=[listener]))
-        address = listener.getsockname()
+        try:
+            yield listener.getsockname()
+        finally:
+            running.should_exit = True
+            await serving
 
-        async def kept(first: bytes) -> float:
-            reader, writer = await asyncio.open_connection(*address)
+
+async def _told(address: tuple[str, int], *parts: bytes) -> bytes:
+    """What comes back until the connection ends."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def _held_up(head: float) -> list[float]:
+    """For how long a connection is kept that says nothing, and one that says half of a head."""
+    async with _served(head) as address:
+
+        async def kept(*parts: bytes) -> float:
             began = time.monotonic()
-            if first:
-                writer.write(first)
-            await reader.read()
-            writer.close()
+            await _told(address, *parts)
             return time.monotonic() - began
 
-        found = await asyncio.gather(kept(b""), kept(b"GET / HTTP/1.1\r\nHo"))
-        running.should_exit = True
-        await serving
-    return found[0], found[1]
+        return list(await asyncio.gather(kept(), kept(b"GET / HTTP/1.1\r\nHo")))
 
 
 def test_half_a_request_is_not_waited_for() -> None:
-    silent, half = asyncio.run(_held_up(0.4))
-    assert 0.3 < silent < 4
-    assert 0.3 < half < 4
+    for kept in asyncio.run(_held_up(0.4)):
+        assert 0.3 < kept < 4
+
+
+async def _too_much() -> list[bytes]:
+    head = b"POST / HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    piece, end = b"x" * 32768, b"\r\n0\r\n\r\n"
+    async with _served(30) as address:
+        told = await asyncio.gather(
+            _told(
+                address, b"GET / HTTP/1.1\r\nConnection: close\r\nX: ", *[piece] * 9, b"\r\n\r\n"
+            ),
+            _told(address, head, b"1\r\nx\r\n0\r\nX: ", *[piece] * 9, b"\r\n\r\n"),
+            _told(address, head, b"1;", *[piece] * 9, b"\r\nx", end),
+            _told(address, head, b"%x\r\n" % (9 * len(piece)), *[piece] * 9, end),
+        )
+    return list(told)
+
+
+def test_a_head_is_bounded_and_so_is_all_that_is_no_body() -> None:
+    *refused, served = asyncio.run(_too_much())
+    assert all(b" 200 " not in answer for answer in refused)
+    assert served.startswith(b"HTTP/1.1 200 ")  # nine pieces that are a body are no more than that
 
 
 def test_a_request_with_two_lengths_is_one_request(narrow: Any) -> None:

@@ -35,7 +35,7 @@ def check_envd(request: Request, record: SandboxRecord) -> None:
     Raises:
         Refusal: it may not.
     """
-    path = request.url.path
+    path = request.scope["path"]
     if path == "/health" or (path == "/files" and _has_token(request.scope, record)):
         return
     if path == "/files":
@@ -52,7 +52,7 @@ def check_code(request: Request, record: SandboxRecord) -> None:
         Refusal: it may not.
     """
     check_traffic(request.scope, record)
-    if request.url.path == "/execute":
+    if request.scope["path"] == "/execute":
         _check_token(request, record)
 
 

@@ -125,12 +125,12 @@ class Gateway:
         place = destination(headers, b"e2b-sandbox-id", b"e2b-sandbox-port")
         if place is not None:
             return None if _is_for_control(request, place) else place
-        if not request.url.path.startswith(_ENVD_PATHS):
+        if not request.scope["path"].startswith(_ENVD_PATHS):
             return None
         # SDKs before 2.26 name a sandbox by its token alone, and signed URLs by their signature.
         record = self.fleet.state.by_token(header(headers, b"x-access-token") or "")
         query = dict(request.query_params)
-        if record is None and request.url.path == "/files" and "signature" in query:
+        if record is None and request.scope["path"] == "/files" and "signature" in query:
             operation = "read" if request.method in ("GET", "HEAD") else "write"
             record = signer_of(query, operation, self.fleet.state.sandboxes.values())
             if record is None:
@@ -188,7 +188,7 @@ def _is_for_control(request: Request, place: Destination) -> bool:
     return (
         place.port == ENVD_PORT
         and "x-api-key" in request.headers
-        and request.url.path.startswith(_CONTROL_PATHS)
+        and request.scope["path"].startswith(_CONTROL_PATHS)
     )
 
 

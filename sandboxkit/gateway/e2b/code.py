@@ -51,7 +51,7 @@ class CodeInterpreter:
         Raises:
             Refusal: it cannot be.
         """
-        place = [part for part in request.url.path.split("/") if part]
+        place = [part for part in request.scope["path"].split("/") if part]
         match request.method, place:
             case "GET", ["health"]:
                 return json_answer("OK")

@@ -72,13 +72,13 @@ class ControlPlane:
         Raises:
             Refusal: it cannot be.
         """
-        if request.method == "GET" and request.url.path == "/health":
+        if request.method == "GET" and request.scope["path"] == "/health":
             return json_answer({})
-        if request.method == "GET" and request.url.path == "/openapi.json":
+        if request.method == "GET" and request.scope["path"] == "/openapi.json":
             return json_answer(document())
-        if request.method == "PUT" and request.url.path.startswith(UPLOADS):
+        if request.method == "PUT" and request.scope["path"].startswith(UPLOADS):
             return await self._templates.upload(request)
-        if request.url.path.startswith(CONTENT):
+        if request.scope["path"].startswith(CONTENT):
             try:
                 return await self._volumes.content(request)
             except SandboxError as error:
@@ -88,14 +88,14 @@ class ControlPlane:
             raise Refusal(401, "Invalid API key, or none: it is sent as X-API-Key")
         handler = self._route(request, tenant)
         if handler is None:
-            raise unserved(request.method, request.url.path)
+            raise unserved(request.method, request.scope["path"])
         try:
             return await handler()
         except SandboxError as error:
             raise refusal_of(error) from None
 
     def _route(self, request: Request, tenant: Tenant) -> Handler | None:
-        place = [part for part in request.url.path.split("/") if part]
+        place = [part for part in request.scope["path"].split("/") if part]
         version = 2 if place[:1] == ["v2"] else 1
         if place[:1] in (["v1"], ["v2"], ["v3"]):
             place = place[1:]

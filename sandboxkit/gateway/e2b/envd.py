@@ -62,7 +62,7 @@ class Envd:
         Raises:
             Refusal: it cannot be.
         """
-        path = request.url.path
+        path = request.scope["path"]
         if path == "/health" and request.method in ("GET", "HEAD"):
             return await self._health()
         if path == "/files" and request.method in ("GET", "HEAD", "POST"):

@@ -18,7 +18,7 @@ from ...errors import (
     SandboxError,
 )
 from ...models import CommandResult, Cursor, OutputChunk
-from ...process import AsyncProcess
+from ...process import AsyncProcess, OutputReader
 from ..http import Last
 from . import fields
 from .call import Call
@@ -26,9 +26,6 @@ from .connect import ConnectError, ending, frame
 from .running import Config, Running
 
 __all__ = ["ProcessService"]
-
-DRAIN = 0.05
-"""Seconds in which output may still follow an exit."""
 
 KEEPALIVE = 90.0
 """Seconds of silence after which a client is told that all is well, unless it names others."""
@@ -70,11 +67,19 @@ class ProcessService:
                 ) from None
             raise ConnectError("invalid_argument", error.message) from None
         events = self._told(process, terminal=size is not None)
-        if not self._vendor or not timeout:
-            async for part in events:
-                yield part
-            return
-        async with contextlib.aclosing(_within(events, timeout)) as bounded:
+        if self._vendor and timeout:
+            events = self._killed_after(events, timeout, process)
+        try:
+            async with contextlib.aclosing(events):
+                async for part in events:
+                    yield part
+        finally:
+            self._running.left(process)
+
+    async def _killed_after(
+        self, events: AsyncGenerator[bytes], seconds: float, process: AsyncProcess
+    ) -> AsyncGenerator[bytes]:
+        async with contextlib.aclosing(_within(events, seconds)) as bounded:
             try:
                 async for part in bounded:
                     yield part
@@ -103,26 +108,21 @@ class ProcessService:
 
     async def _told(self, process: AsyncProcess, *, terminal: bool) -> AsyncGenerator[bytes]:
         silence = self._call.keepalive or KEEPALIVE
-        # The reader begins before anything else is awaited, so that no output is dropped.
-        chunks = _until_end(process, to_the_end=self._vendor)
-        nearest = asyncio.ensure_future(anext(chunks, None))
-        try:
+        # The reader begins before anything is sent, so that no output is dropped.
+        with OutputReader(process, to_the_end=self._vendor) as reader:
             yield _event({"start": {"pid": process.pid}})
             while True:
-                done, _ = await asyncio.wait({nearest}, timeout=silence)
-                if not done:
+                try:
+                    chunk = await reader.next(silence)
+                except TimeoutError:
                     yield _event({"keepalive": {}})
                     continue
-                chunk = nearest.result()
                 if chunk is None:
                     break
                 yield _data(chunk, terminal=terminal)
-                nearest = asyncio.ensure_future(anext(chunks, None))
-            yield Last(_event({"end": await self._end(process)}) + ending())
-        finally:
-            nearest.cancel()
-            await asyncio.wait({nearest})
-            await chunks.aclose()
+            end = await self._end(process)
+            self._running.forget(process)
+            yield Last(_event({"end": end}) + ending())
 
     async def _end(self, process: AsyncProcess) -> dict[str, Any]:
         try:
@@ -241,44 +241,6 @@ def _size(pty: fields.Message) -> tuple[int, int] | None:
     if not (0 < rows <= 32767 and 0 < columns <= 32767):
         raise ConnectError("invalid_argument", "no terminal has this size")
     return rows, columns
-
-
-async def _until_end(process: AsyncProcess, *, to_the_end: bool) -> AsyncGenerator[OutputChunk]:
-    """A process's output until it has ended, or, with `to_the_end`, its pipes have."""
-    chunks = aiter(process)
-    exiting: asyncio.Future[Any] = asyncio.ensure_future(_exited(process))
-    nearest: asyncio.Future[Any] = asyncio.ensure_future(anext(chunks, None))
-    left = DRAIN
-    try:
-        while True:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            bounded = exiting.done() and not to_the_end
-            await asyncio.wait(
-                {nearest} if to_the_end or exiting.done() else {nearest, exiting},
-                timeout=max(0.0, left) if bounded else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if nearest.done():
-                chunk = nearest.result()
-                if chunk is None:
-                    return
-                yield chunk
-                nearest = asyncio.ensure_future(anext(chunks, None))
-            elif bounded:
-                return  # a child in the background holds the pipes
-            if bounded:
-                left -= loop.time() - began
-    finally:
-        for task in (exiting, nearest):
-            task.cancel()
-        await asyncio.wait({exiting, nearest})
-        await chunks.aclose()  # type: ignore[attr-defined]
-
-
-async def _exited(process: AsyncProcess) -> None:
-    with contextlib.suppress(SandboxError, OSError):
-        await process.wait()  # how is asked again at the end
 
 
 async def _within(parts: AsyncGenerator[bytes], seconds: float) -> AsyncGenerator[bytes]:

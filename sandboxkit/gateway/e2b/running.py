@@ -96,17 +96,28 @@ class Running:
             )
         self._configs[process.pid] = config
         self._inputs[process.pid] = process
-        watching = asyncio.create_task(self._forget(process))
-        self._watching.add(watching)
-        watching.add_done_callback(self._watching.discard)
         return process
 
-    async def _forget(self, process: AsyncProcess) -> None:
-        with contextlib.suppress(SandboxError, OSError):
-            await process.wait()
+    def left(self, process: AsyncProcess) -> None:
+        """Nobody hears what becomes of a process of `start`: forget it when it ends."""
+        if self._inputs.get(process.pid) is process:
+            self._forget_later(process)
+
+    def forget(self, process: AsyncProcess) -> None:
+        """A process has ended. Idempotent."""
         if self._inputs.get(process.pid) is process:
             del self._inputs[process.pid]
             del self._configs[process.pid]
+
+    def _forget_later(self, process: AsyncProcess) -> None:
+        watching = asyncio.create_task(self._forget_ended(process))
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
+
+    async def _forget_ended(self, process: AsyncProcess) -> None:
+        with contextlib.suppress(SandboxError, OSError):
+            await process.wait()
+        self.forget(process)
 
     def _argv(self, config: Config) -> list[str]:
         argv = [config.cmd, *config.args]
@@ -127,9 +138,7 @@ class Running:
             found = await self.sandbox.attach(pid, _end(info), stdin=True)
             self._inputs[pid] = found
             self._configs.setdefault(pid, config_of(info))
-            watching = asyncio.create_task(self._forget(found))
-            self._watching.add(watching)
-            watching.add_done_callback(self._watching.discard)
+            self._forget_later(found)
         return found
 
     async def info(self, pid: int) -> ProcessInfo:

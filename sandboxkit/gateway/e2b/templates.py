@@ -163,7 +163,7 @@ class Templates:
 
     async def upload(self, request: Request) -> Response:
         """Take the files of a step; whoever has the link may."""
-        identifier, _, digest = request.url.path.removeprefix(UPLOADS).partition("/")
+        identifier, _, digest = request.scope["path"].removeprefix(UPLOADS).partition("/")
         build = self._builds.get(identifier)
         given = request.query_params.get("token", "").encode("utf-8", "replace")
         if build is None or not hmac.compare_digest(given, build.token.encode()):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import json
 import re
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -18,9 +20,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ...errors import FileError, PathIsDirectoryError, PathNotFoundError, SandboxError
-from ...models import SandboxInfo
+from ...models import FileInfo, SandboxInfo
 from ...sandbox import AsyncSandbox
-from ..http import Stream, chunks_of
+from ..http import Last, Stream, chunks_of
 from ..refusal import Refusal, refusal_of
 from .connect import ConnectError
 from .entries import resolved
@@ -68,8 +70,32 @@ class Transfers:
 
     async def _download(self, request: Request, user: str | None) -> ASGIApp:
         path = path_in(self._info, user, request.query_params.get("path", ""))
+        wanted = request.headers.get("range")
+        if request.method == "GET" and wanted is None:
+            pieces = self._files.read_stream(path, user=user)
+            first, found = await _both(pieces, self._regular(path, user))
+            headers, length, status = _headers(found), found.size, 200
+        else:
+            found = await self._regular(path, user)
+            offset, length, more = _part(wanted, found.size)
+            headers, status = _headers(found) | (more or {}), 200 if more is None else 206
+            if request.method == "HEAD":
+                headers["Content-Length"] = str(length)
+                return Response(None, status, headers, OCTETS)
+            pieces = self._files.read_stream(found.path, offset=offset, length=length, user=user)
+            first = await anext(pieces, b"")  # what cannot be read is told before the answer begins
+        if len(first) >= length:
+            await anext(pieces, b"")  # the end is there already; else there is more than was said
+            await pieces.aclose()
+            return Response(first[:length], status, headers, OCTETS)
+        headers["Content-Length"] = str(length)
+        # A file that shrinks meanwhile ends the answer early, which its length then tells.
+        return Stream(_bounded(first, pieces, length), OCTETS, headers, status)
 
-        async def look(place: str) -> Any:
+    async def _regular(self, path: str, user: str | None) -> FileInfo:
+        """What is known of a file that can be downloaded."""
+
+        async def look(place: str) -> FileInfo:
             return await self._files.stat(place, user=user)
 
         found = await resolved(await look(path), look)
@@ -79,22 +105,7 @@ class Transfers:
             raise PathIsDirectoryError(f"path '{path}' is a directory", path=path)
         if found.type != "file":
             raise Refusal(400, f"path '{path}' is not a regular file")
-        first, length, headers = _part(request.headers.get("range"), found.size)
-        status = 200 if headers is None else 206
-        all_headers = {
-            "Accept-Ranges": "bytes",
-            "Content-Length": str(length),
-            "Content-Disposition": f"inline; filename*=UTF-8''{quote(found.name)}",
-            "Last-Modified": found.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
-            "X-Content-Type-Options": "nosniff",
-            **(headers or {}),
-        }
-        if request.method == "HEAD":
-            return Response(None, headers=all_headers, media_type=OCTETS)
-        # A file that shrinks meanwhile ends the answer early, which its length then tells.
-        pieces = self._files.read_stream(found.path, offset=first, length=length, user=user)
-        begun = await anext(pieces, b"")  # what cannot be read is told before the answer begins
-        return Stream(_after(begun, pieces), OCTETS, all_headers, status)
+        return found
 
     # -- up -----------------------------------------------------------------------------------
 
@@ -179,10 +190,41 @@ def _part(text: str | None, size: int) -> tuple[int, int, dict[str, str] | None]
     return first, last - first + 1, {"Content-Range": f"bytes {first}-{last}/{size}"}
 
 
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece
+def _headers(found: FileInfo) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(found.name)}",
+        "Last-Modified": found.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+async def _both(
+    pieces: AsyncGenerator[bytes], looking: Coroutine[Any, Any, FileInfo]
+) -> tuple[bytes, FileInfo]:
+    """The first piece of a file, read while it is looked at what it is: one way less to it."""
+    reading = asyncio.ensure_future(anext(pieces, b""))
+    try:
+        found = await looking
+        return await reading, found
+    except BaseException:
+        reading.cancel()
+        await asyncio.wait({reading})
+        await pieces.aclose()
+        raise
+
+
+async def _bounded(first: bytes, rest: AsyncGenerator[bytes], length: int) -> AsyncGenerator[bytes]:
+    """So many bytes of a file, which may grow while it is read."""
+    async with contextlib.aclosing(rest):
+        yield first
+        left = length - len(first)
+        async for piece in rest:
+            if len(piece) >= left:
+                yield Last(piece[:left])
+                return
+            yield piece
+            left -= len(piece)
 
 
 async def _pieces(part: UploadFile) -> AsyncIterator[bytes]:

@@ -171,7 +171,7 @@ class Volumes:
         Raises:
             Refusal: it cannot be.
         """
-        identifier, _, kind = request.url.path.removeprefix(CONTENT).partition("/")
+        identifier, _, kind = request.scope["path"].removeprefix(CONTENT).partition("/")
         record = self._fleet.state.volumes.get(identifier)
         given = (header(request.scope["headers"], b"authorization") or "").removeprefix("Bearer ")
         token = "" if record is None else record.token
