@@ -184,19 +184,19 @@ async def _too_much() -> list[bytes]:
     async with _served(30) as address:
         told = await asyncio.gather(
             _told(
-                address, b"GET / HTTP/1.1\r\nConnection: close\r\nX: ", *[piece] * 9, b"\r\n\r\n"
+                address, b"GET / HTTP/1.1\r\nConnection: close\r\nX: ", *[piece] * 40, b"\r\n\r\n"
             ),
-            _told(address, head, b"1\r\nx\r\n0\r\nX: ", *[piece] * 9, b"\r\n\r\n"),
-            _told(address, head, b"1;", *[piece] * 9, b"\r\nx", end),
-            _told(address, head, b"%x\r\n" % (9 * len(piece)), *[piece] * 9, end),
+            _told(address, head, b"1\r\nx\r\n0\r\nX: ", *[piece] * 40, b"\r\n\r\n"),
+            _told(address, head, b"1;", *[piece] * 40, b"\r\nx", end),
+            _told(address, head, b"%x\r\n" % (40 * len(piece)), *[piece] * 40, end),
         )
     return list(told)
 
 
 def test_a_head_is_bounded_and_so_is_all_that_is_no_body() -> None:
     *refused, served = asyncio.run(_too_much())
-    assert all(b" 200 " not in answer for answer in refused)
-    assert served.startswith(b"HTTP/1.1 200 ")  # nine pieces that are a body are no more than that
+    assert [a[:60] for a in refused if b" 200 " in a] == []
+    assert served.startswith(b"HTTP/1.1 200 ")  # a body may be as large as it likes
 
 
 def test_a_request_with_two_lengths_is_one_request(narrow: Any) -> None:
