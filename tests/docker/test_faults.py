@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -243,6 +243,60 @@ def test_a_client_killed_between_create_and_start(session: str) -> None:
     assert client(others) == 0
     assert engine.containers(kind="sandbox", owner=others) == []
     eventually(lambda: not engine.containers(owner=others))
+
+
+# The moment in which the guest is brought to an engine that has none like it.
+BRINGING = """
+import os, signal, sys
+from sandboxkit import Sandbox
+from sandboxkit_docker import guest_files
+from sandboxkit_docker.engine import Engine
+async def dies(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+guest_files.digest = lambda: sys.argv[2]
+if sys.argv[3:]:
+    Engine.put_archive = dies
+with Sandbox.create("docker", session=sys.argv[1]) as sandbox:
+    assert sandbox.run("echo there").stdout == "there\\n"
+"""
+
+
+def test_a_client_killed_while_it_brings_the_guest(session: str) -> None:
+    """The next one that brings it removes what is half there."""
+    digest = f"test{session[-12:]}"
+
+    def client(*words: str) -> int:
+        return subprocess.run([sys.executable, "-c", BRINGING, session, digest, *words]).returncode
+
+    def guests() -> dict[str, list[str]]:
+        volumes = [volume["Name"] for volume in engine.ask("GET", "/volumes")[1]["Volumes"]]
+        images = [name for image in engine.ask("GET", "/images/json")[1] for name in _tags(image)]
+        holders = [item["Names"][0] for item in engine.containers(kind="guest-holder")]
+        return {
+            "volumes": [name for name in volumes if digest in name],
+            "images": [name for name in images if name.startswith("sandboxkit-guest:")],
+            "holders": [name for name in holders if digest in name],
+        }
+
+    before = guests()
+    try:
+        assert client("die") == -signal.SIGKILL
+        left = guests()
+        assert len(left["volumes"]) == len(left["holders"]) == 1
+        assert set(left["images"]) - set(before["images"])
+        assert client() == 0
+        found = guests()
+        assert len(found["volumes"]) == 2, "one that is full, and one that says so"
+        assert not set(found["volumes"]) & set(left["volumes"])
+        assert not found["holders"]
+        assert not set(found["images"]) & (set(left["images"]) - set(before["images"]))
+    finally:
+        for name in guests()["volumes"]:
+            assert engine.ask("DELETE", f"/volumes/{name}")[0] == 204
+
+
+def _tags(image: dict[str, Any]) -> list[str]:
+    return image["RepoTags"] or []
 
 
 def test_who_is_gone() -> None:

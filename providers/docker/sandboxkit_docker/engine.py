@@ -261,10 +261,16 @@ class Engine:
             ):
                 pass
 
-    async def import_image(self, archive: bytes, reference: str) -> str:
+    async def import_image(
+        self, archive: bytes, reference: str, labels: Mapping[str, str] | None = None
+    ) -> str:
         """Make an image of a tar file; its id."""
         repository, _, tag = reference.partition(":")
         params = {"fromSrc": "-", "repo": repository, "tag": tag}
+        if labels:
+            # A Dockerfile's strings are quoted as JSON's are.
+            said = " ".join(f"{name}={json.dumps(value)}" for name, value in labels.items())
+            params["changes"] = f"LABEL {said}"
         with self.translated("create"):
             async with self.sdk._query(
                 "images/create",

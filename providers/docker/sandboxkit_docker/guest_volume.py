@@ -16,24 +16,22 @@ import secrets
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiodocker.volumes import DockerVolume
 
 from sandboxkit.errors import ProviderUnavailableError, SandboxError
 
-from . import guest_files, places
+from . import guest_files, guest_leftovers, places
 from .engine import Engine
 from .errors import Absent, Conflict
+from .guest_leftovers import CONTENT, GUEST_CONTENT, GUEST_HOLDER, GUEST_IMAGE
 from .images import Image
 from .records import KIND
 
 __all__ = ["GuestVolume"]
 
-_CONTENT = "sandboxkit.content"
 _NAME = "sandboxkit-guest"
-_STALE = timedelta(hours=1)  # nobody takes so long to fill one
 
 _log = logging.getLogger(__name__)
 
@@ -99,11 +97,11 @@ class GuestVolume:
         _log.info("bringing the guest to the engine at %s, once", self._engine.endpoint)
         own = f"{_NAME}-{guest_files.digest()}-{secrets.token_hex(6)}"
         try:
-            await self._create(own, {KIND: "guest-content"})
+            await self._create(own, guest_leftovers.labels(GUEST_CONTENT))
             await self._fill(own)
-            await self._create(_published_name(), {KIND: "guest", _CONTENT: own})
+            await self._create(_published_name(), {KIND: "guest", CONTENT: own})
             found = await self._published()
-            await self._sweep()
+            await guest_leftovers.sweep(self._engine)
         finally:
             if found != own:
                 with contextlib.suppress(SandboxError):
@@ -117,26 +115,13 @@ class GuestVolume:
             )
         except Absent:
             return ""
-        content = (shown.get("Labels") or {}).get(_CONTENT, "")
+        content = (shown.get("Labels") or {}).get(CONTENT, "")
         try:
             await self._engine.call("create", self._volume(content).show(), sent=False)
         except Absent:
             await self.forget()
             return ""
         return str(content)
-
-    async def _sweep(self) -> None:
-        """Remove what was filled and never published, or is published no more, and is not used."""
-        listed = await self._engine.call("create", self._engine.sdk.volumes.list(), sent=False)
-        labelled = [(volume, volume.get("Labels") or {}) for volume in listed["Volumes"] or ()]
-        published = {labels.get(_CONTENT) for _, labels in labelled}
-        for volume, labels in labelled:
-            made = datetime.fromisoformat(volume["CreatedAt"])
-            old = datetime.now(UTC) - made > _STALE
-            if labels.get(KIND) == "guest-content" and old and volume["Name"] not in published:
-                with contextlib.suppress(Absent, Conflict):
-                    deleting = self._volume(volume["Name"]).delete()
-                    await self._engine.call("create", deleting)
 
     async def _fill(self, volume: str) -> None:
         version = await self._engine.call("create", self._engine.sdk.version(), sent=False)
@@ -183,7 +168,9 @@ class GuestVolume:
         with tarfile.open(fileobj=archive, mode="w"):
             pass
         return await self._engine.import_image(
-            archive.getvalue(), f"{_NAME}:{secrets.token_hex(6)}"
+            archive.getvalue(),
+            f"{_NAME}:{secrets.token_hex(6)}",
+            guest_leftovers.labels(GUEST_IMAGE),
         )
 
     async def _create(self, name: str, labels: Mapping[str, str]) -> None:
@@ -205,7 +192,7 @@ async def _holder(
         "Entrypoint": [],
         "Cmd": list(command),
         "User": "0:0",
-        "Labels": {KIND: "guest-holder"},
+        "Labels": guest_leftovers.labels(GUEST_HOLDER),
         "NetworkDisabled": True,
         "HostConfig": {"Mounts": [{"Type": "volume", "Source": volume, "Target": places.GUEST}]},
     }
