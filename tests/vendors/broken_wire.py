@@ -6,10 +6,22 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Rule", "Wire", "answered", "cut_off", "dropped", "slowed", "wire_to"]
+__all__ = [
+    "Fault",
+    "Rule",
+    "Wire",
+    "answered",
+    "cut_off",
+    "dropped",
+    "slowed",
+    "unsent",
+    "wire_beside",
+    "wire_to",
+]
 
 Fault = Callable[["Passing", bytes], Awaitable[None]]
 
@@ -54,16 +66,26 @@ class Wire:
     Attributes:
         rules: what is to go wrong.
         heads: the first line of each request.
+        reached: of each that nothing was wrong with, or that the server heard of all the same.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.rules: list[Rule] = []
         self.heads: list[bytes] = []
+        self.reached: list[bytes] = []
         self._to = (host, port)
+        self._loop = asyncio.get_running_loop()
         self._open: set[Passing] = set()
 
+    def count(self, head: bytes) -> int:
+        """How many such requests the server has heard of."""
+        return sum(line.startswith(head) for line in self.reached)
+
     def cut(self) -> None:
-        """Break all connections that are open."""
+        """Break all connections that are open. Any thread may."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def _cut(self) -> None:
         for passing in [*self._open]:
             passing.reset()
 
@@ -99,6 +121,12 @@ class Wire:
         if not line.endswith(b" HTTP/1.1"):
             return None
         self.heads.append(line)
+        fault = self._named(line)
+        if fault in (None, dropped, cut_off, slowed):
+            self.reached.append(line)
+        return fault
+
+    def _named(self, line: bytes) -> Fault | None:
         for rule in self.rules:
             if line.startswith(rule.head):
                 rule.seen += 1
@@ -124,6 +152,11 @@ def answered(status: str, body: bytes = b"", headers: str = "") -> Fault:
         await passing.writer.drain()
 
     return fault
+
+
+async def unsent(passing: Passing, data: bytes) -> None:
+    """The connection breaks before the server hears of it."""
+    passing.reset()
 
 
 async def dropped(passing: Passing, data: bytes) -> None:
@@ -170,3 +203,27 @@ async def wire_to(host: str, port: int) -> AsyncIterator[tuple[Wire, str]]:
     finally:
         listening.close()
         wire.cut()
+
+
+@contextlib.contextmanager
+def wire_beside(host: str, port: int) -> Iterator[tuple[Wire, str]]:
+    """The same beside a test that blocks, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    whole = wire_to(host, port)
+    try:
+        yield asyncio.run_coroutine_threadsafe(whole.__aenter__(), loop).result(10)
+    finally:
+        asyncio.run_coroutine_threadsafe(whole.__aexit__(None, None, None), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_settled(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _settled() -> None:
+    """Wait for all else that this loop does."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        await asyncio.wait(tasks)
