@@ -46,7 +46,6 @@ def private_daemon() -> Iterator[None]:
     before, engine_before = Census.take(state), EngineCensus.take(OWNER)
     os.environ[paths.STATE_VARIABLE] = str(state)
     os.environ["SANDBOXKIT_OWNER"] = OWNER
-    os.environ.setdefault(IMAGE_VARIABLE, "sandboxkit-test:base")
     os.environ["XDG_CONFIG_HOME"] = wires.configuration(state / "no-configuration")
     yield
     portal.shut_down()
@@ -87,6 +86,7 @@ def pytest_unconfigure() -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Ours are held to the contract, unless others are named; nothing is left out silently."""
     config.option.sandbox_profiles = config.option.sandbox_profiles or PROVIDERS.split(",")
+    os.environ.setdefault(IMAGE_VARIABLE, "sandboxkit-test:base")
     wires.serve(config.option.sandbox_profiles)
     if engine.is_needed() and engine.why_not():
         raise pytest.UsageError(f"the tests of the docker provider cannot run: {engine.why_not()}")

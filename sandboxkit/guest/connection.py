@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from ..errors import InvalidRequestError, ProtocolError, TransportError
 from ..forking import inherited
@@ -202,10 +202,9 @@ class GuestConnection(asyncio.Protocol, asyncio.BufferedProtocol):
     # -- for the transport --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(f"a guest is reached over a byte stream, not {transport!r}")
-        self.transport = transport
-        transport.set_write_buffer_limits(high=frames.WINDOW)
+        # Not every loop's transports are of asyncio's classes: uvloop's are not.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=frames.WINDOW)
         inherited.add(self)
         hello = {"major": frames.MAJOR, "minor": frames.MINOR, "features": [frames.PAUSE]}
         if self._token:
