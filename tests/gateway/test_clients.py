@@ -17,14 +17,16 @@ ROOT = Path(__file__).parents[2]
 CLIENTS = Path(os.environ.get("SANDBOXKIT_CLIENTS_VENV", ROOT / ".venv-clients"))
 
 
-def found(gateway: Served, program: str, script: Path, where: Path) -> dict[str, Any]:
+def found(
+    gateway: Served, program: str, script: Path, where: Path, **variables: str
+) -> dict[str, Any]:
     """What a script of theirs prints, run in the environment that `make clients` makes."""
     assert (CLIENTS / ".ready").exists(), f"there is no {CLIENTS}: run `make clients`"
     for module in HERE.glob(f"*{script.suffix}"):
         shutil.copy(module, where)
     done = subprocess.run(
         [str(CLIENTS / "bin" / program), script.name],
-        env={**os.environ, **gateway.variables},
+        env={**os.environ, **gateway.variables, **variables},
         cwd=where,
         capture_output=True,
         text=True,

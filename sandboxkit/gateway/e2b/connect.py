@@ -38,6 +38,7 @@ __all__ = [
     "connect_error",
     "ending",
     "frame",
+    "framed",
     "frames_of",
     "message_of",
     "timeout_of",
@@ -125,15 +126,22 @@ def timeout_of(text: str | None) -> float | None:
 
 def frame(message: object, flags: int = 0) -> bytes:
     """One frame."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    return framed(json.dumps(message, separators=(",", ":")).encode(), flags)
+
+
+def framed(body: bytes, flags: int = 0) -> bytes:
+    """One frame, of JSON that is written already."""
     return _HEAD.pack(flags, len(body)) + body
 
 
 def ending(error: ConnectError | None = None) -> bytes:
     """The last frame."""
     if error is None:
-        return frame({}, _END)
+        return _WELL
     return frame({"error": {"code": error.code, "message": error.message}}, _END)
+
+
+_WELL = frame({}, _END)
 
 
 def unary_answer(value: object) -> Response:

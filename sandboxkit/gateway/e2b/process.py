@@ -22,7 +22,7 @@ from ...process import AsyncProcess, OutputReader
 from ..http import Last
 from . import fields
 from .call import Call
-from .connect import ConnectError, ending, frame
+from .connect import ConnectError, ending, frame, framed
 from .running import Config, Running
 
 __all__ = ["ProcessService"]
@@ -110,7 +110,7 @@ class ProcessService:
         silence = self._call.keepalive or KEEPALIVE
         # The reader begins before anything is sent, so that no output is dropped.
         with OutputReader(process, to_the_end=self._vendor) as reader:
-            yield _event({"start": {"pid": process.pid}})
+            yield framed(b'{"event":{"start":{"pid":%d}}}' % process.pid)
             while True:
                 try:
                     chunk = await reader.next(silence)
@@ -266,8 +266,9 @@ def _event(event: dict[str, Any]) -> bytes:
 
 
 def _data(chunk: OutputChunk, *, terminal: bool) -> bytes:
-    name = "pty" if terminal else chunk.stream
-    return _event({"data": {name: base64.b64encode(chunk.data).decode("ascii")}})
+    name = b"pty" if terminal else chunk.stream.encode("ascii")
+    # Base64 needs no escapes, which a writer of JSON would look for.
+    return framed(b'{"event":{"data":{"%b":"%b"}}}' % (name, base64.b64encode(chunk.data)))
 
 
 def ended(result: CommandResult, *, vendor: bool) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from .connect import ConnectError
 
 __all__ = ["Config", "Running", "home_of"]
 
-KEPT = "1MiB"
-"""Kept of the output of a process that nobody reads here; a client that connects asks the guest."""
+KEPT = 1 << 20
+"""Bytes kept of output that nobody reads here; a client that connects asks the guest for it."""
 
 
 @dataclass(frozen=True, slots=True)

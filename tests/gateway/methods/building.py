@@ -32,7 +32,7 @@ IMAGES = {
     "from_aws_registry": ("image", "id", "key", "region"),
     "from_gcp_registry": ("image", {}),
 }
-"""What starts from an image, which this provider has none of; on others it works."""
+"""What starts from an image, which this provider has none of; on others it works (`images`)."""
 
 
 async def templates(it: Proof) -> None:
