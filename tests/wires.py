@@ -57,8 +57,8 @@ LACKING = [
 """What the local provider has not, or nobody here resolves the names of."""
 
 WIRES = {
-    # As below; and all of Blaxel's sandboxes have a network.
-    "blaxel": Wire("blaxel", "blaxel", {"root": False, "network": "full", "port_urls": False}),
+    # As below, and nobody here resolves the names of previews.
+    "blaxel": Wire("blaxel", "blaxel", {"root": False, "port_urls": False}),
     # Root has no capabilities in our own sandboxes, so a guest that runs as root there cannot act
     # for another user, as it can on E2B; and local ones never reach the whole network.
     "e2b": Wire("e2b", "e2b", {"guest_user": "", "without": ["network_full"]}),

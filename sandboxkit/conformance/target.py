@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from sandboxkit import Sandbox
+from sandboxkit import AsyncSandbox, Sandbox
 from sandboxkit.capabilities import Capabilities
 from sandboxkit.plugins import distribution
 from sandboxkit.resolve import target as resolved
 from sandboxkit.runtime import acquire
+from sandboxkit.sandbox import Creating
 
 __all__ = ["Subject", "Target", "examine"]
 
@@ -54,11 +55,24 @@ class Target:
 
         Its network is cut where the provider can do that, and open where that is all there is.
         """
-        if not self.capabilities.network_none:
-            options.setdefault("network", "full")
-        options.setdefault("session", self.session)
-        options.setdefault("lifetime", "10m")
-        return Sandbox.create(self.profile, **options)  # type: ignore[arg-type]
+        return Sandbox.create(self.profile, **self._settled(options))  # type: ignore[arg-type]
+
+    def acreate(self, **options: object) -> Creating:
+        """As `create`, to be awaited or used by ``async with``."""
+        return AsyncSandbox.create(self.profile, **self._settled(options))  # type: ignore[arg-type]
+
+    @property
+    def network(self) -> str:
+        """The least network that its sandboxes can have."""
+        return "none" if self.capabilities.network_none else "full"
+
+    def _settled(self, options: dict[str, object]) -> dict[str, object]:
+        return {
+            "network": self.network,
+            "session": self.session,
+            "lifetime": "10m",
+            **options,
+        }
 
 
 def examine(profile: str) -> Subject:

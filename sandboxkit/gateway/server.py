@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import InvalidRequestError, SandboxError
+from .opening import OpeningProtocol
 from .patience import HEAD, PatientProtocol
 
 __all__ = ["Server", "listen", "raise_descriptors"]
@@ -69,7 +70,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 http=partial(PatientProtocol, head=head),  # type: ignore[arg-type]
-                ws="websockets-sansio",
+                ws=OpeningProtocol,
                 server_header=False,
                 timeout_graceful_shutdown=SHUTDOWN,
                 ws_max_size=16 << 20,

@@ -53,8 +53,7 @@ class GuestClient:
         find: asks the provider for the sandbox; raises `SandboxNotFoundError` if it has ended.
         provider: its name, for errors.
         sandbox_id: for errors.
-        ran_out: asks the provider whether something was killed for want of memory just now, which
-            the guest itself cannot know.
+        ran_out: asks whoever can know whether something was killed for want of memory just now.
     """
 
     def __init__(

@@ -58,7 +58,7 @@ from . import files, records, trees
 from .client import GuestClient
 from .code import GuestCode
 from .connection import GuestConnection
-from .fields import Fields
+from .fields import Fields, boolean
 from .ports import GuestPort
 from .process import GuestProcess
 from .watch import GuestWatch
@@ -133,9 +133,12 @@ class GuestProvider(Provider, abstract=True):
     async def ran_out_of_memory(self, sandbox_id: str) -> bool:
         """Whether the kernel killed something in it for want of memory since this was last asked.
 
-        Asked when a process was killed. False where the provider cannot tell.
+        Asked when a process was killed. Unless a provider can look from outside, the guest says.
+
+        Raises:
+            SandboxError: nobody can tell.
         """
-        return False
+        return boolean(await self._call("starved", sandbox_id), "starved")
 
     async def measure(self, sandbox_id: str) -> SandboxMetrics:
         """What the guest sees of its sandbox's use, for a provider that declares ``metrics``.

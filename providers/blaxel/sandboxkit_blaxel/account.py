@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable
 from importlib import metadata
 from typing import Any, TypeVar
@@ -34,9 +35,13 @@ class Account:
         self.settings = settings
         self._access = Access(settings)
         self._trust = httpx.create_ssl_context()  # costs more than a client that shares it
-        self._control = sdk.Client(
-            base_url=settings.api_url.rstrip("/"),
-            timeout=httpx.Timeout(settings.request_timeout, connect=CONNECT_TIMEOUT),
+        self._control = self._connecting()
+        self._pid = os.getpid()
+
+    def _connecting(self) -> sdk.Client:
+        return sdk.Client(
+            base_url=self.settings.api_url.rstrip("/"),
+            timeout=httpx.Timeout(self.settings.request_timeout, connect=CONNECT_TIMEOUT),
             **self._common(),
         )
 
@@ -57,12 +62,14 @@ class Account:
 
     @property
     def control(self) -> sdk.Client:
-        """What the functions of the control plane are called with.
+        """What the functions of the control plane are called with; a forked child has its own.
 
         Raises:
             AuthenticationError: there is no key.
         """
         self._access.check()
+        if self._pid != os.getpid():
+            self._pid, self._control = os.getpid(), self._connecting()
         return self._control
 
     def inside(self, url: str) -> sdk.SandboxClient:
@@ -114,8 +121,9 @@ class Account:
         return message
 
     async def aclose(self) -> None:
-        """Close the connections to the control plane."""
-        await self._control.get_async_httpx_client().aclose()
+        """Close the connections to the control plane, but for those of a parent."""
+        if self._pid == os.getpid():
+            await self._control.get_async_httpx_client().aclose()
 
 
 def _said(value: object) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from datetime import UTC, datetime
 from functools import partial
 
 from sandboxkit.errors import (
@@ -66,7 +68,14 @@ class Machines:
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._known: dict[str, Machine] = {}
+        self._kept: dict[str, Machine] = {}
+        self._pid = os.getpid()
+
+    @property
+    def _known(self) -> dict[str, Machine]:
+        if self._pid != os.getpid():  # the connections, and what they carry, are a parent's
+            self._pid, self._kept = os.getpid(), {}
+        return self._kept
 
     async def look(self, name: str, op: str = "connect") -> sdk.Sandbox:
         """What Blaxel says of a sandbox, which wakes it not.
@@ -78,10 +87,23 @@ class Machines:
         try:
             found = await self._account.call(op, asking)
         except NotFoundError as error:
-            raise _gone(name) from error
+            raise self._missing(name) from error
         if found is None or not records.is_live(found):
-            raise _gone(name)
+            raise self._missing(name)
         return found
+
+    def _missing(self, name: str) -> SandboxNotFoundError:
+        """That one is not there; why, where it is known."""
+        machine = self._known.get(name)
+        ends = None if machine is None else records.ends_of(machine.found)
+        over = ends is not None and ends <= datetime.now(UTC)
+        return SandboxNotFoundError(
+            f"sandbox {name} has ended: its time was over"
+            if over
+            else f"there is no sandbox blaxel:{name}",
+            cause="expired" if over else None,
+            sandbox_id=name,
+        )
 
     def put(self, found: sdk.Sandbox) -> Machine:
         """Keep one.
@@ -150,7 +172,3 @@ class Machines:
         """Let go of all."""
         for name in [*self._known]:
             await self.forget(name)
-
-
-def _gone(name: str) -> SandboxNotFoundError:
-    return SandboxNotFoundError(f"there is no sandbox blaxel:{name}", sandbox_id=name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from sandboxkit.errors import InvalidRequestError, NotFoundError, SnapshotNotFoundError
@@ -76,7 +75,7 @@ class BlaxelProvider(GuestProvider):
             self._fresh[found.metadata.name] = records.orders(records.labels_of(wanted))
         self._machines.put(found)
         image = making.image_of(request, self._settings)
-        return records.created(found.metadata.name, request, image, self.capabilities.isolation)
+        return records.created(wanted, request, image, self.capabilities.isolation)
 
     async def _made(self, request: CreateRequest, wanted: sdk.Sandbox) -> sdk.Sandbox:
         making_it = sdk.control.create_sandbox.asyncio(client=self._account.control, body=wanted)
@@ -184,10 +183,8 @@ class BlaxelProvider(GuestProvider):
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         found = await self._machines.look(request.sandbox_id, "set_lifetime")
         found.spec.lifecycle = records.lifecycle(request.lifetime)
-        await self._changed("set_lifetime", found)
-        ends = None
-        if request.lifetime is not None:
-            ends = datetime.now(UTC) + timedelta(seconds=request.lifetime)
+        ends = records.ends_of(found)
+        self._machines.put(await self._changed("set_lifetime", found))
         return replace(await self.connect(request), expires_at=ends)
 
     async def metrics(self, request: SandboxRequest) -> SandboxMetrics:

@@ -16,6 +16,7 @@ from . import sdk
 
 __all__ = [
     "created",
+    "ends_of",
     "fits",
     "is_live",
     "labels",
@@ -104,17 +105,15 @@ def fits(info: SandboxInfo, wanted: Mapping[str, str], metadata: Mapping[str, st
     )
 
 
-def created(name: str, request: CreateRequest, image: str, isolation: str) -> SandboxInfo:
-    """What is known of a sandbox that was made just now."""
-    now = datetime.now(UTC)
-    lifetime = request.lifetime
+def created(wanted: sdk.Sandbox, request: CreateRequest, image: str, isolation: str) -> SandboxInfo:
+    """What is known of a sandbox that was made just now, as it was wanted."""
     return SandboxInfo(
-        id=name,
+        id=wanted.metadata.name,
         provider="blaxel",
         template=image,
         isolation=isolation,
-        created_at=now,
-        expires_at=None if lifetime is None else now + timedelta(seconds=lifetime),
+        created_at=datetime.now(UTC),
+        expires_at=ends_of(wanted),
         labels=dict(request.labels),
         metadata=dict(request.metadata),
         workdir=request.workdir or "/",
@@ -133,7 +132,7 @@ def sandbox_info(found: sdk.Sandbox, isolation: str) -> SandboxInfo:
         template=image if isinstance(image, str) else "",
         isolation=isolation,
         created_at=_moment(found.metadata.created_at) or datetime.now(UTC),
-        expires_at=_ends(found),
+        expires_at=ends_of(found),
         labels={name: kept[_PREFIX + name] for name in _LABELS if _PREFIX + name in kept},
         metadata={key: value for key, value in kept.items() if not key.startswith(_PREFIX)},
         workdir=kept.get(_PREFIX + "workdir") or "/",
@@ -141,7 +140,7 @@ def sandbox_info(found: sdk.Sandbox, isolation: str) -> SandboxInfo:
     )
 
 
-def _ends(found: sdk.Sandbox) -> datetime | None:
+def ends_of(found: sdk.Sandbox) -> datetime | None:
     """When it ends by a date, or by its age as Blaxel counts it."""
     cycle = found.spec.lifecycle
     policies = [] if isinstance(cycle, sdk.Unset) else cycle.expiration_policies

@@ -8,7 +8,6 @@ import time
 import pytest
 
 from sandboxkit import (
-    AsyncSandbox,
     CodeFailedError,
     CodeTimeoutError,
     NotFoundError,
@@ -181,7 +180,7 @@ def test_unknown_language(sandbox: Sandbox) -> None:
 
 def test_cancel_interrupts(target) -> None:
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             await sandbox.run_code("x = 5")
             sleep = marked_sleep()
             hidden = f"subprocess.Popen(['setsid', *{sleep!r}.split()])"

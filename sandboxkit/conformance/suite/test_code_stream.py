@@ -7,7 +7,6 @@ import time
 import pytest
 
 from sandboxkit import (
-    AsyncSandbox,
     CodeError,
     CodeTimeoutError,
     Execution,
@@ -104,7 +103,7 @@ def test_async(target) -> None:
     import asyncio
 
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             kinds = [type(item) async for item in sandbox.stream_code("print(1)\n2")]
             assert kinds == [OutputText, Result, Execution]
             heard: list[str] = []

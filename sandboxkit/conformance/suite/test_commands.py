@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from sandboxkit import (
-    AsyncSandbox,
     CommandFailedError,
     CommandTimeoutError,
     InvalidRequestError,
@@ -320,7 +319,7 @@ def test_cancel_leaves_nothing(target) -> None:
     sleeps = [marked_sleep(), marked_sleep()]
 
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             script = f"setsid {sleeps[0]} & {sleeps[1]}"
             task = asyncio.create_task(sandbox.run(script))
             await asyncio.sleep(1)
@@ -340,7 +339,7 @@ def test_cancel_leaves_nothing(target) -> None:
 
 def test_cancel_at_any_moment(target) -> None:
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             sleep = marked_sleep()
             for step in range(30):
                 task = asyncio.create_task(sandbox.run(sleep))
@@ -358,7 +357,7 @@ def test_fifty_at_once_beside_a_stalled_one(target) -> None:
     """Exit codes, bytes, deadlines and cancellation hold while a sibling is not read at all."""
 
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             never = asyncio.Event()
 
             async def stall(_: str) -> None:

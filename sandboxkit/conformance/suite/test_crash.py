@@ -52,11 +52,12 @@ def eventually(holds: Callable[[], bool], seconds: float) -> bool:
 def test_in_the_middle_of_create(target) -> None:
     script = (
         "print('ready', flush=True)\n"
-        "while True: Sandbox.create(sys.argv[1], session=sys.argv[2], lifetime=3)\n"
+        "profile, session, network = sys.argv[1:]\n"
+        "while True: Sandbox.create(profile, session=session, network=network, lifetime=3)\n"
     )
     delays = random.Random(7)
     for _ in range(5):
-        child = client(script, target.profile, target.session)
+        child = client(script, target.profile, target.session, target.network)
         time.sleep(delays.uniform(0.0, 0.3))
         end(child)
     assert eventually(lambda: not Sandbox.list(target.profile, session=target.session), 8)

@@ -27,7 +27,7 @@ def test_inside_a_running_loop(target) -> None:
 
 def test_across_two_runs_of_a_loop(target) -> None:
     async def make() -> str:
-        sandbox = await AsyncSandbox.create(target.profile, session=target.session)
+        sandbox = await target.acreate()
         await sandbox.files.write("x", "1")
         await sandbox.close()
         return sandbox.address
@@ -101,11 +101,11 @@ def test_input_that_never_ends_does_not_hang_the_exit(target) -> None:
     script = (
         "import os, sys\nfrom sandboxkit import Sandbox\n"
         "reading, writing = os.pipe()\n"
-        "with Sandbox.create(sys.argv[1], session=sys.argv[2]) as s:\n"
+        "with Sandbox.create(sys.argv[1], session=sys.argv[2], network=sys.argv[3]) as s:\n"
         "    print(s.run('echo done', stdin=os.fdopen(reading, 'rb')).stdout, end='')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, target.profile, target.session],
+        [sys.executable, "-c", script, target.profile, target.session, target.network],
         capture_output=True,
         text=True,
         timeout=30,

@@ -135,9 +135,12 @@ def forked(source: Sandbox) -> list[str]:
 KILLED_AMID = """
 import sys
 from sandboxkit import Sandbox
-profile, address = sys.argv[1:]
+profile, network, address = sys.argv[1:]
 # Where the core forks, it forks only what the same process has made.
-found = Sandbox.connect(address) if address else Sandbox.create(profile, lifetime=8)
+if address:
+    found = Sandbox.connect(address)
+else:
+    found = Sandbox.create(profile, network=network, lifetime=8)
 print("ready", flush=True)
 found.fork(30, lifetime=4)
 """
@@ -149,7 +152,7 @@ def test_a_client_killed_amid_forking_leaves_none_unowned(target) -> None:
         owner = source.info().labels["owner"]
         mine = "" if "fork" in source.emulated else source.address
         child = subprocess.Popen(
-            [sys.executable, "-c", KILLED_AMID, target.profile, mine],
+            [sys.executable, "-c", KILLED_AMID, target.profile, target.network, mine],
             stdout=subprocess.PIPE,
             text=True,
         )

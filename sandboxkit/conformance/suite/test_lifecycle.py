@@ -88,7 +88,7 @@ def test_unknown_sandbox(target) -> None:
 @pytest.mark.needs("commands")
 def test_calls_pending_in_a_killed_sandbox_end(target) -> None:
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             other = await AsyncSandbox.connect(sandbox.address)
             began = asyncio.Event()
             command = "echo partial; sleep 300"

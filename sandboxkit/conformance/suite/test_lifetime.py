@@ -70,13 +70,15 @@ def test_paused_at_the_end_of_its_lifetime(target) -> None:
 def test_paused_at_its_end_with_no_client_left(target) -> None:
     script = (
         "import sys, time\nfrom sandboxkit import Sandbox\n"
-        "s = Sandbox.create(sys.argv[1], session=sys.argv[2], lifetime=2, on_timeout='pause')\n"
+        "profile, session, network = sys.argv[1:]\n"
+        "wanted = {'session': session, 'network': network}\n"
+        "s = Sandbox.create(profile, lifetime=2, on_timeout='pause', **wanted)\n"
         "s.files.write('kept', 'data'); s.run_code('x = 41')\n"
         "print(s.address, flush=True)\n"
         "time.sleep(60)\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", script, target.profile, target.session],
+        [sys.executable, "-c", script, target.profile, target.session, target.network],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -187,7 +187,7 @@ def test_ten_pauses_lose_nothing(sandbox) -> None:
 @pytest.mark.needs("commands", keeps="memory")
 def test_a_timeout_does_not_run_out_in_a_pause(target) -> None:
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             if not sandbox.capabilities.pause:
                 return
             other = await AsyncSandbox.connect(sandbox.address)
@@ -228,7 +228,7 @@ def test_an_upload_in_flight_stands_still_and_goes_on(target) -> None:
     half = asyncio.Event
 
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             if not sandbox.capabilities.pause:
                 return
             sent, go_on = half(), half()
@@ -284,7 +284,7 @@ def test_a_process_that_another_client_follows(sandbox) -> None:
 @pytest.mark.needs("commands", keeps="memory")
 def test_a_run_cancelled_in_a_pause_leaves_no_process(target) -> None:
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             if not sandbox.capabilities.pause:
                 return
             began = asyncio.Event()

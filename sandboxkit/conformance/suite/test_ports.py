@@ -19,7 +19,6 @@ from collections.abc import Callable
 import pytest
 
 from sandboxkit import (
-    AsyncSandbox,
     InvalidRequestError,
     PortRefusedError,
     Sandbox,
@@ -136,7 +135,7 @@ def test_two_hundred_connections_at_once(target) -> None:
             await writer.wait_closed()
 
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             await sandbox.files.write("/tmp/echo.py", ECHO)
             process = await sandbox.start(["python3", "/tmp/echo.py", "7000"])
             await sandbox.url(7000)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sandboxkit import AsyncSandbox, Cursor, InvalidRequestError, ProcessNotFoundError, Sandbox
+from sandboxkit import Cursor, InvalidRequestError, ProcessNotFoundError, Sandbox
 from sandboxkit.conformance.survivors import marked_sleep, survivors
 
 pytestmark = pytest.mark.needs("commands")
@@ -65,7 +65,7 @@ def test_async_callbacks_are_awaited(target) -> None:
             await asyncio.sleep(0.05)
             seen.append(text)
 
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             await sandbox.run("for i in 1 2 3; do echo $i; sleep 0.01; done", on_stdout=slowly)
         return "".join(seen)
 
@@ -90,7 +90,7 @@ def test_a_callback_that_raises_kills_the_command(sandbox: Sandbox) -> None:
 
 def test_a_slow_reader_makes_its_own_command_wait(target) -> None:
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             go = asyncio.Event()
             seen = 0
 

@@ -10,7 +10,6 @@ import time
 import pytest
 
 from sandboxkit import (
-    AsyncSandbox,
     InvalidRequestError,
     Process,
     Sandbox,
@@ -211,7 +210,7 @@ def test_fifty_megabytes_are_whole(target) -> None:
     """A reader slower than the program; what is not read makes the program wait."""
 
     async def main() -> None:
-        async with AsyncSandbox.create(target.profile, session=target.session) as sandbox:
+        async with target.acreate() as sandbox:
             make = f"import random; print(random.Random(7).randbytes({SIZE // 50}).hex())"
             await sandbox.files.write("make.py", make)
             await sandbox.run("for i in $(seq 25); do python3 make.py; done > data", check=True)

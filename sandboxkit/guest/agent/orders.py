@@ -12,11 +12,12 @@ import os
 import sys
 from typing import Any, Dict, NoReturn, Optional
 
-from . import accounts, pausing
+from . import accounts, pausing, starving
 from .accounts import Account
 from .config import DEFAULT_PATH, AgentConfig
 from .errors import OpError
 from .serve import serve
+from .server import Server
 
 __all__ = ["obey"]
 
@@ -33,8 +34,13 @@ def obey(listen: str) -> NoReturn:
     except (OpError, OSError, ValueError) as error:
         _say({"event": "failed", "message": str(error)})
         os._exit(1)
-    serve(config, listen=listen, ready=_ready, extend=pausing.install)
+    serve(config, listen=listen, ready=_ready, extend=_extend)
     os._exit(0)
+
+
+def _extend(server: Server) -> None:
+    pausing.install(server)
+    starving.install(server)
 
 
 def _settle(orders: Dict[str, Any]) -> AgentConfig:
