@@ -31,16 +31,23 @@ class Rule:
     """What is to go wrong.
 
     Attributes:
-        head: how the requests begin that it is for.
+        head: how the requests begin that it is for; ``None`` is for what is sent beside them, as
+            over a WebSocket.
         fault: what happens to one.
         times: how often.
         seen: how many such requests there were.
     """
 
-    head: bytes
+    head: bytes | None
     fault: Fault
     times: int = 1
     seen: int = 0
+
+    def is_for(self, line: bytes | None) -> bool:
+        """Whether it is for a request, or for what is sent beside them."""
+        if line is None or self.head is None:
+            return line is None and self.head is None
+        return line.startswith(self.head)
 
 
 class Passing:
@@ -119,16 +126,17 @@ class Wire:
     def _fault(self, data: bytes) -> Fault | None:
         line = data.partition(b"\r\n")[0]
         if not line.endswith(b" HTTP/1.1"):
-            return None
+            return self._named(None)
         self.heads.append(line)
         fault = self._named(line)
         if fault in (None, dropped, cut_off, slowed):
             self.reached.append(line)
         return fault
 
-    def _named(self, line: bytes) -> Fault | None:
+    def _named(self, line: bytes | None) -> Fault | None:
+        """What is to go wrong with a request, or with what is sent beside them."""
         for rule in self.rules:
-            if line.startswith(rule.head):
+            if rule.is_for(line):
                 rule.seen += 1
                 if rule.seen <= rule.times:
                     return rule.fault

@@ -30,6 +30,7 @@ class Vendor:
         create: how a request begins that creates a sandbox.
         look: the same, for asking about one.
         dial: the same, for the connection to the guest.
+        send: the same, for what is sent over that; ``None`` where that is no request.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Vendor:
     create: bytes
     look: bytes
     dial: bytes
+    send: bytes | None
 
 
 VENDORS = [
@@ -52,6 +54,7 @@ VENDORS = [
         create=b"POST /api/sandbox ",
         look=b"GET /api/sandbox/",
         dial=b"GET /toolbox/",
+        send=None,
     ),
     Vendor(
         "blaxel",
@@ -63,6 +66,7 @@ VENDORS = [
         look=b"GET /v0/sandboxes/",
         # A server tells the clients of a sandbox where it is by the name that they call it by.
         dial=b"POST /main/sandboxes/",
+        send=b"POST /main/sandboxes/",
     ),
 ]
 
@@ -189,6 +193,43 @@ def test_a_command_whose_connection_stays_broken_is_not_run_again(
                 await other.kill()
             wire.rules.clear()
             await sandbox.close()
+
+    asyncio.run(tried())
+
+
+def test_a_command_whose_answer_is_lost_runs_once_at_most(
+    vendor: Vendor, server: dict[str, str], place: Path
+) -> None:
+    """The connection is reset once the command has come to the other side."""
+
+    async def tried() -> None:
+        async with broken(vendor, server, place) as wire:
+            async with AsyncSandbox.create("broken") as sandbox:
+                await sandbox.run("true")  # so that the next one is all that is sent
+                wire.rules.append(Rule(vendor.send, dropped))
+                with pytest.raises(ConnectionError) as lost:
+                    await sandbox.run("echo run >> runs; sleep 1")
+                assert lost.value.outcome == "unknown"
+                assert wire.rules[0].seen > 0
+                wire.rules.clear()
+                assert await sandbox.files.read_text("runs") == "run\n"
+
+    asyncio.run(tried())
+
+
+def test_a_service_that_is_busy_is_asked_again_for_the_guest(
+    vendor: Vendor, server: dict[str, str], place: Path
+) -> None:
+    async def tried() -> None:
+        async with broken(vendor, server, place) as wire:
+            made = await AsyncSandbox.create("broken")
+            await made.close()
+            busy = answered("429 Too Many Requests", b"{}", "Retry-After: 0\r\n")
+            wire.rules.append(Rule(vendor.dial, busy))
+            async with await AsyncSandbox.connect(made.address, profile="broken") as sandbox:
+                assert (await sandbox.run("echo run >> runs; cat runs")).stdout == "run\n"
+                assert wire.rules[0].seen > 1
+                await sandbox.kill()
 
     asyncio.run(tried())
 
