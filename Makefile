@@ -29,7 +29,7 @@ AUTHORITIES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
 PROOFS := docs/conformance/{profile}.json
 
 # Whole runs of pytest inside one test, which take as long as all others together.
-REPEATS := tests/conformance/test_broken.py tests/local/test_rootless.py
+REPEATS := tests/conformance/test_broken.py tests/docs/test_author_guide.py tests/local/test_rootless.py
 
 # What stands on a server, an engine or an SDK, and the attacks: about half of what is not the contract.
 AROUND := $(wildcard $(addprefix tests/,attacks benchmarks blaxel daytona docker e2b egress gateway vendors))
@@ -45,7 +45,7 @@ MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wi
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
 
-# The parts disturb each other as little as users do: with `make -j4` they run side by side.
+# The parts disturb each other as little as users do: with `make -j3` they run side by side.
 test: test-rest test-around test-contract test-repeats
 
 test-contract: $(READY) $(DATA)/.ready

@@ -144,8 +144,14 @@ def test_tmux(inside: Person) -> None:
 # -- keys -----------------------------------------------------------------------------------------
 
 
+def run_cat(inside: Person) -> None:
+    """On a screen with nothing else. What is typed sooner is shown before it is cleared."""
+    inside.enter("clear; echo ready; cat")
+    inside.until(lambda lines: "ready" in lines)
+
+
 def test_control_c_is_the_programs(inside: Person) -> None:
-    inside.enter("clear; cat")
+    run_cat(inside)
     inside.enter("line")
     inside.until(lambda lines: lines.count("line") == 2)
     inside.press("C-c")
@@ -154,7 +160,7 @@ def test_control_c_is_the_programs(inside: Person) -> None:
 
 
 def test_control_z_and_fg(inside: Person) -> None:
-    inside.enter("clear; cat")
+    run_cat(inside)
     inside.enter("in front")
     inside.until(lambda lines: lines.count("in front") == 2)
     inside.press("C-z")

@@ -165,8 +165,9 @@ class Outcome:
         return bytes(self.data[2])
 
     def event(self, name: str) -> dict[str, Any]:
-        (found,) = [event for event in self.events if event["event"] == name]
-        return found
+        found = [event for event in self.events if event["event"] == name]
+        assert len(found) == 1, (self.events, self.error)
+        return found[0]
 
 
 class Agent:
