@@ -7,6 +7,7 @@
 #   make online  a template built from package indexes, where they are reachable
 #   make broken  the broken providers at length   make reports   write the conformance reports
 #   make soak-gateway  two hundred sandboxes and five hundred streams through one gateway
+#   make wire-over-docker  the contract of the e2b plugin over the gateway over docker; TOPICS="files ..." for some
 #   make e2b-methods  write the table of what becomes of each method of E2B's SDKs
 
 PYTHON ?= python3
@@ -40,7 +41,7 @@ WIRES := blaxel daytona e2b
 MATRIX := local docker $(filter-out local docker memory,$(basename $(notdir $(wildcard docs/conformance/*.json)))) memory
 
 .PHONY: matrix bench demo test test-contract test-repeats test-rest test-around test-wires check format setup data clients bench-code clean broken reports report-ours soak \
-	attacks-rootless soak-gateway e2b-methods online
+	attacks-rootless soak-gateway e2b-methods online wire-over-docker
 
 demo: $(READY)
 	@$(BIN)/sandboxkit demo
@@ -67,6 +68,9 @@ test-wire-%: $(READY) $(DATA)/.ready
 	$(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile $* \
 		$(addprefix --proofs ,$(wildcard docs/conformance/$*.json)) \
 		$(addprefix --known-failures ,$(wildcard tests/conformance/known/$*.txt))
+
+wire-over-docker: $(READY) $(DATA)/.ready
+	SANDBOXKIT_TEST_BEHIND=docker $(BIN)/python -m pytest tests/conformance/test_ours.py --sandbox-profile e2b $(TOPICS:%=--only %)
 
 # Each broken provider against all tests of its topics: that nothing but the named ones rejects it.
 broken: $(READY)

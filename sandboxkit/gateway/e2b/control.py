@@ -186,6 +186,12 @@ class ControlPlane:
     ) -> Live[Guest]:
         check_pause(wanted, self._fleet.provider.capabilities)
         origin = await asyncio.to_thread(origin_of, wanted.template, self._fleet.state, tenant)
+        if wanted.mcp and not origin.arguments:
+            raise Refusal(
+                501,
+                "the default template has no MCP servers: build one that has the program"
+                " mcp-gateway, by the name mcp-gateway",
+            )
         record = SandboxRecord(
             id=new_id(),
             tenant=tenant.name,

@@ -17,7 +17,6 @@ __all__ = ["Wanted", "network_of", "template_of", "wanted_of"]
 BUILT_IN = frozenset({"base", "code-interpreter-v1", "code-interpreter", "mcp-gateway"})
 """Templates of E2B's that mean our default one, unless the configuration has them as aliases."""
 REFUSED = {
-    "mcp": "MCP servers are not served by this gateway",
     "iam": "workload tokens are not served by this gateway",
 }
 _NETWORK = frozenset({"allowPublicTraffic", "allowOut", "denyOut"})
@@ -41,6 +40,7 @@ class Wanted:
         public: whether its ports are open to all who know its name.
         asked: the network as it was asked for.
         volumes: to be mounted: their names and paths.
+        mcp: whether the client will start the program ``mcp-gateway`` in it.
     """
 
     template: str
@@ -53,6 +53,7 @@ class Wanted:
     public: bool
     asked: dict[str, Any]
     volumes: list[dict[str, str]]
+    mcp: bool
 
 
 def wanted_of(body: Mapping[str, Any], version: int, longest: float) -> Wanted:
@@ -90,6 +91,7 @@ def wanted_of(body: Mapping[str, Any], version: int, longest: float) -> Wanted:
         public=asked.get("allowPublicTraffic") is not False,
         asked=asked,
         volumes=_volumes(body),
+        mcp=bool(_table(body, "mcp")),
     )
 
 

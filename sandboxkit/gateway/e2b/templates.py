@@ -212,7 +212,11 @@ class Templates:
 
     def _origin(self, body: Mapping[str, Any], tenant: Tenant) -> Origin:
         if body.get("fromImageRegistry"):
-            raise Refusal(501, "this gateway has no credentials for registries of images")
+            raise Refusal(
+                501,
+                "this gateway hands no credentials to registries: pull the image where its engine"
+                " is, and start from its name",
+            )
         image, template = body.get("fromImage"), body.get("fromTemplate")
         if isinstance(template, str) and template:
             return origin_of(template, self._fleet.state, tenant)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import e2b
+import pytest
 
 import sandboxkit
 from tests.gateway.methods.proof import PROFILE, Proof
@@ -181,6 +182,12 @@ async def starts(it: Proof) -> None:
         called = box.files.read_text("/home/user/called")
         it.works("Template.add_mcp_server", "mcp-gateway pull exa" in called)
         box.kill()
+    create = it.kinds["Sandbox"].create
+    with pytest.raises(e2b.SandboxException, match="501"):
+        await create("base", mcp={"exa": {}}, **params)
+    served = await create(mcp={"exa": {}}, **params)  # of the template mcp-gateway
+    assert 'mcp-gateway --config {"exa": {}}' in await served.files.read("/home/user/called")
+    await served.kill()
     with await inside(it, "with-dev") as box:
         called = box.files.read_text("/home/user/called")
         built = "devcontainer build --workspace-folder /w" in called
