@@ -214,3 +214,24 @@ def test_a_request_with_two_lengths_is_one_request(narrow: Any) -> None:
             got += chunk
     assert got.count(b"HTTP/1.1 ") == 1
     assert b" 200 " not in got.split(b"\r\n", 1)[0]
+
+
+def _segments(sock: Any) -> int:
+    """How many packets with data have come: ``tcpi_data_segs_in`` of the kernel's ``tcp_info``."""
+    return int.from_bytes(
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)[152:156], "little"
+    )
+
+
+async def _packets() -> int:
+    async with _served(30) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        await reader.readuntil(b"well")
+        found = _segments(writer.get_extra_info("socket"))
+        writer.close()
+        return found
+
+
+def test_an_answer_is_one_packet() -> None:
+    assert asyncio.run(_packets()) == 1
