@@ -114,9 +114,16 @@ def plan(profile: str | None, arguments: Mapping[str, Any]) -> Plan:
 
 
 async def create(
-    profile: str | None, arguments: Mapping[str, Any]
+    profile: str | None,
+    arguments: Mapping[str, Any],
+    checked: tuple[SandboxSpec, Target] | None = None,
 ) -> tuple[SandboxInfo, Lease, Target, SandboxSpec]:
     """Make a sandbox and write its first files.
+
+    Args:
+        profile: where; ``None`` is the default.
+        arguments: what was asked for.
+        checked: what `spec_and_target` says of them, if somebody has asked already.
 
     Raises:
         InvalidRequestError: an argument is wrong.
@@ -124,7 +131,9 @@ async def create(
         CreateTimeoutError: it was not ready in time.
     """
     # Finding the configuration reads files: not on the loop.
-    spec, chosen = await asyncio.to_thread(spec_and_target, profile, arguments)
+    if checked is None:
+        checked = await asyncio.to_thread(spec_and_target, profile, arguments)
+    spec, chosen = checked
     lease = acquire(chosen)
     try:
         provider = lease.provider

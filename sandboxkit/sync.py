@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Never, Self
 
+from . import creation
 from .capabilities import Capabilities
 from .cells import ErrorCallback, ResultCallback
 from .models import (
@@ -33,7 +34,7 @@ from .portal import call, iterate
 from .process import AsyncProcess
 from .provider import PortURL
 from .resolve import UNSET, Unset
-from .sandbox import AsyncSandbox, Creating
+from .sandbox import AsyncSandbox
 from .spec import NetworkPolicy, Resources
 from .stdin import Stdin
 from .sync_parts import Contexts, Files, Forward, Snapshot, documented_by, off_loop
@@ -134,9 +135,14 @@ class Sandbox:
             arguments.pop(name)
 
         made: builtins.list[AsyncSandbox] = []
+        arguments |= unknown
+        checked = creation.spec_and_target(
+            profile, arguments
+        )  # in this thread, which waits in any case
 
         async def creating() -> None:
-            made.append(await Creating(profile, {**arguments, **unknown}))
+            info, lease, chosen, spec = await creation.create(profile, arguments, checked)
+            made.append(AsyncSandbox(info, lease, chosen, created=True, session=spec.session))
 
         try:
             call(creating)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from typing import Annotated, Any, Literal
@@ -42,15 +43,20 @@ def from_environment() -> dict[str, Any]:
     Raises:
         ConfigError: one of them is wrong.
     """
-    for name in os.environ.keys() - _KNOWN:
-        if name.startswith(PREFIX):
-            near = nearest(name.removeprefix(PREFIX), _OURS, cutoff=0.85)
-            if near:
-                warn_once(f"{name} means nothing; did you mean {PREFIX}{near}?")
+    set_here = {name for name in os.environ if name.startswith(PREFIX)}
+    for name in set_here - _KNOWN:
+        near = _meant(name)
+        if near:
+            warn_once(f"{name} means nothing; did you mean {PREFIX}{near}?")
     # Most processes set none, and pydantic-settings takes longer to import than all else here.
-    if _NAMES.isdisjoint(os.environ):
+    if _NAMES.isdisjoint(set_here):
         return {}
     return _read()
+
+
+@functools.lru_cache(maxsize=64)
+def _meant(name: str) -> str:
+    return nearest(name.removeprefix(PREFIX), _OURS, cutoff=0.85)
 
 
 def _network(value: object) -> object:

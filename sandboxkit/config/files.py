@@ -96,10 +96,13 @@ def find_files(start: Path | None) -> list[Path]:
 
 
 def _nearest(folder: Path, name: str) -> Path | None:
-    for parent in (folder, *folder.parents):
-        path = parent / name
-        if path.is_file() and not _planted(path):
-            return path
+    # By text: this is done for every `create`, and a Path takes as long to make as to look for.
+    parent, above = str(folder), ""
+    while parent != above:
+        path = os.path.join(parent, name)
+        if os.path.isfile(path) and not _planted(Path(path)):
+            return Path(path)
+        parent, above = os.path.dirname(parent), parent
     return None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -25,6 +26,20 @@ __all__ = ["GuestConnection"]
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that what was written last may take to leave when a connection is closed."""
+
+
+_thread = threading.local()
+
+
+def _arrivals() -> memoryview:
+    """Where this thread's connections read to, one after another: each takes it out at once.
+
+    To make one for each connection, or each read, takes longer than to read.
+    """
+    kept: memoryview | None = getattr(_thread, "arrivals", None)
+    if kept is None:
+        kept = _thread.arrivals = memoryview(bytearray(frames.WINDOW))
+    return kept
 
 
 class GuestConnection(asyncio.Protocol, asyncio.BufferedProtocol):
@@ -48,7 +63,6 @@ class GuestConnection(asyncio.Protocol, asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         """What carries the connection, once it is made."""
         self._decoder = Decoder()
-        self._arrived: memoryview | None = None
         self._streams: dict[int, GuestStream] = {}
         self._last = 0
         self._greeted: asyncio.Future[Fields] = loop.create_future()
@@ -212,14 +226,10 @@ class GuestConnection(asyncio.Protocol, asyncio.BufferedProtocol):
         self.send_json(frames.HELLO, 0, hello)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        # Kept, as to make a new one for each read takes longer than to read.
-        if self._arrived is None:
-            self._arrived = memoryview(bytearray(frames.WINDOW))
-        return self._arrived
+        return _arrivals()
 
     def buffer_updated(self, nbytes: int) -> None:
-        assert self._arrived is not None
-        self.data_received(self._arrived[:nbytes])
+        self.data_received(_arrivals()[:nbytes])
 
     def data_received(self, data: Buffer) -> None:
         try:

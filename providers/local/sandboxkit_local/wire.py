@@ -22,6 +22,9 @@ MAX_MESSAGE = 200_000
 MAX_FDS = 32
 
 
+_rooms: list[bytearray] = []
+
+
 class Garbage(ValueError):  # noqa: N818 - it names what was received
     """The peer sent what is no message; it is not trusted any further."""
 
@@ -52,9 +55,15 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         Garbage: what came is no JSON object, or was cut off. Its descriptors are closed.
         OSError: the connection broke (or, on a non-blocking socket, nothing is there).
     """
-    data, ancillary, flags, _ = sock.recvmsg(
-        MAX_MESSAGE + 1, socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
-    )
+    # Kept, as a new one for each message is mapped and touched anew; any thread may be here.
+    room = _rooms.pop() if _rooms else bytearray(MAX_MESSAGE + 1)
+    try:
+        size, ancillary, flags, _ = sock.recvmsg_into(
+            [room], socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
+        )
+        data = bytes(memoryview(room)[:size])
+    finally:
+        _rooms.append(room)
     fds = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
