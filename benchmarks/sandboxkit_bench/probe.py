@@ -78,11 +78,22 @@ def check_new(inside: Inside, call: int) -> None:
         inside: what a command in it saw.
         call: the moment of the call, in nanoseconds of the monotonic clock.
     """
+    old = age(inside, call)
+    if old is not None and old > TICKS:
+        raise Fault("reuse", f"it was started {old:.2f} s before it was asked for")
+
+
+def age(inside: Inside, call: int) -> float | None:
+    """How many seconds before a call a sandbox was started; ``None`` if that cannot be known.
+
+    Args:
+        inside: what a command in it saw.
+        call: the moment of the call, in nanoseconds of the monotonic clock.
+    """
     if inside.born is None or inside.boot != own().boot or "pid" not in inside.differs():
-        return
+        return None
     since = time.clock_gettime(time.CLOCK_BOOTTIME) - (time.monotonic_ns() - call) / 1e9
-    if inside.born < since - TICKS:
-        raise Fault("reuse", f"it was started {since - inside.born:.2f} s before it was asked for")
+    return since - inside.born
 
 
 TICKS = 0.03

@@ -43,12 +43,13 @@ class Settings:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     baselines: bool = True
 
-    def create(self, profile: str, *, useful: bool = False) -> dict[str, Any]:
+    def create(self, profile: str, *, useful: bool = False, fresh: bool = False) -> dict[str, Any]:
         """The arguments of `Sandbox.create` for a profile.
 
         Args:
             profile: whose.
             useful: with numpy and pandas.
+            fresh: not one that stood ready; for providers that may have one.
         """
         provider = provider_of(profile)
         found: dict[str, Any] = {"profile": profile, "lifetime": "10m", "session": self.token}
@@ -58,6 +59,8 @@ class Settings:
             found["image"] = self.data_image if useful else self.image
         elif useful:
             options["template"] = {"venv": str(self.data), "preload": self._preload()}
+        if fresh:
+            options["prepared"] = False
         if options:
             found["provider_options"] = options
         return found

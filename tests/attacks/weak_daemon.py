@@ -47,7 +47,7 @@ def main(state: str, ready_fd: int, planted: str) -> int:
     _believe_guests()
     choose = idmap.choose
     daemon.idmap.choose = lambda: _exposed(choose())
-    return daemon.main(state, state, ready_fd, 600.0)
+    return daemon.main(state, state, ready_fd, 600.0, 0)
 
 
 def _believe_guests() -> None:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 from sandboxkit import AsyncSandbox, Sandbox, SandboxError
 
 from ..case import Case
 from ..challenge import KEY_FILE, Answer, Challenge, key
-from ..probe import Inside, check_isolation, check_new, script, wait_until_gone
+from ..probe import (
+    TICKS,
+    Inside,
+    age,
+    check_isolation,
+    check_new,
+    script,
+    wait_until_gone,
+)
 from ..settings import Settings, isolation_of
 from ..trial import Fault, Trial
 
 __all__ = ["KitLive", "KitStart", "inside_of"]
 
+
+PREPARING = 0.15
+"""Seconds in which the next sandbox is made ready: not while another contender's clock runs."""
 
 DRAW = """\
 import os, random, sys, uuid
@@ -38,6 +50,15 @@ class KitStart(Case):
 
     Attributes:
         patience: seconds that the processes of a destroyed sandbox have to be gone.
+
+    Args:
+        settings: of the run.
+        profile: whose sandboxes.
+        scenario: what for.
+        how: a ``cell``, or the command that runs the program.
+        useful: with numpy and pandas.
+        pooled: let the provider hand out one that stood ready, if it has one; else it must make
+            one from nothing, which is verified.
     """
 
     baseline = False
@@ -51,15 +72,17 @@ class KitStart(Case):
         *,
         how: str = "cell",
         useful: bool = False,
+        pooled: bool = False,
     ) -> None:
         self.settings, self.profile, self.scenario = settings, profile, scenario
         self.how, self.useful = how, useful
         self.contender = f"sandboxkit {profile}" + ("" if how == "cell" else f" ({how})")
         self.isolation = isolation_of(profile)
         # Only a provider whose sandboxes are forked has these; others start everything anew.
-        self.start_class = "forked" if self.isolation == "namespaces" else "warm"
-        self.every = 1 if self.start_class == "forked" else 2
-        self.arguments = settings.create(profile, useful=useful)
+        forks = self.isolation == "namespaces"
+        self.start_class = ("pooled" if pooled else "forked") if forks else "warm"
+        self.every = 1 if forks else 2
+        self.arguments = settings.create(profile, useful=useful, fresh=self.start_class == "forked")
         self._keeper: Sandbox | None = None
         self._drawn: set[str] = set()
 
@@ -112,6 +135,8 @@ class KitStart(Case):
         check_isolation(inside, self.isolation, answer.namespace)
         if self.start_class != "pooled":
             check_new(inside, trial.marks["call"])
+        elif (old := age(inside, trial.marks["call"])) is not None:
+            trial.extra["stood_ready"] = float(old > TICKS)
         self.probed = inside.says()
 
     def tidy(self, trial: Trial) -> None:
@@ -127,6 +152,8 @@ class KitStart(Case):
         if inside := trial.kept.get("inside"):
             wait_until_gone(inside, self.patience)
             trial.mark("resources_gone")
+        if self.start_class == "pooled":
+            time.sleep(PREPARING)
 
     async def destroy(self, trial: Trial) -> None:
         """Check and end what `launch` made."""

@@ -74,13 +74,31 @@ def ready(settings: Settings) -> list[Case]:
     return [Ready(settings, profile) for profile in settings.profiles]
 
 
+def forked(profile: str) -> str:
+    """The name of a profile's contender that takes nothing that stood ready."""
+    return f"sandboxkit {profile} (forked)"
+
+
+def ours(settings: Settings, scenario: str, *, useful: bool = False) -> list[Case]:
+    """Every profile as its users have it; and with nothing ready, where something may be."""
+    cases: list[Case] = []
+    for profile in settings.profiles:
+        case = KitStart(settings, profile, scenario, useful=useful, pooled=True)
+        cases.append(case)
+        if case.start_class == "pooled":
+            fresh = KitStart(settings, profile, scenario, useful=useful)
+            fresh.contender = forked(profile)
+            cases.append(fresh)
+    return cases
+
+
 def bare(settings: Settings) -> list[Case]:
     """``print(1 + 1)``."""
-    cases: list[Case] = [KitStart(settings, profile, START) for profile in settings.profiles]
+    cases = ours(settings, START)
     first = settings.profiles[0]
     cases.append(KitStart(settings, first, START, how="python3 -c"))
     # The same once more: what a ratio is where there is no difference.
-    same = KitStart(settings, first, START)
+    same = KitStart(settings, first, START, pooled=True)
     same.contender = f"sandboxkit {first} (A/A)"
     cases.append(same)
     if settings.baselines:
@@ -123,9 +141,7 @@ def useful(settings: Settings) -> list[Case]:
     """The same with numpy and pandas ready for use."""
     if settings.data is None:
         return []
-    cases: list[Case] = [
-        KitStart(settings, profile, START_USEFUL, useful=True) for profile in settings.profiles
-    ]
+    cases = ours(settings, START_USEFUL, useful=True)
     if settings.baselines:
         cases += [
             HostPython(settings, START_USEFUL, useful=True),

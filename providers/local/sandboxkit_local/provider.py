@@ -226,9 +226,12 @@ class LocalProvider(GuestProvider):
             raise self._refusal("network_full", "sandboxes have no network of their own")
         rules = [] if request.network == "none" else list(request.network)
         options = dict(request.options)
+        prepared = options.pop("prepared", True)
         unknown = options.keys() - {"template"}
         if unknown:
             raise InvalidRequestError(f"unknown options: {', '.join(sorted(unknown))}")
+        if type(prepared) is not bool:
+            raise InvalidRequestError("prepared must be true or false")
         resolved = template.resolve(request.template, options)
         user = request.user or "user"
         from_snapshot = request.snapshot is not None and request.template is None and not options
@@ -246,6 +249,7 @@ class LocalProvider(GuestProvider):
         return {
             "nonce": request.nonce,
             "named": named,
+            "prepared": prepared,
             "template": None if from_snapshot else resolved,
             "snapshot": request.snapshot,
             "limits": bounds,

@@ -16,10 +16,13 @@ from sandboxkit.errors import ProviderUnavailableError
 from . import bootstrap, codes
 from .paths import Paths
 
-__all__ = ["IDLE_VARIABLE", "connect"]
+__all__ = ["IDLE_VARIABLE", "PREPARED_VARIABLE", "connect"]
 
 IDLE_VARIABLE = "SANDBOXKIT_DAEMON_IDLE"
 """Names the seconds after which a daemon without sandboxes and clients ends."""
+
+PREPARED_VARIABLE = "SANDBOXKIT_LOCAL_PREPARED"
+"""Set to ``0``, it keeps the daemon from having a sandbox ready before it is asked for."""
 
 _IDLE = 600.0
 _log = logging.getLogger("sandboxkit.local")
@@ -76,6 +79,7 @@ def _start(paths: Paths) -> None:
             str(paths.runtime),
             writing,
             float(os.environ.get(IDLE_VARIABLE) or _IDLE),
+            int(os.environ.get(PREPARED_VARIABLE) != "0"),
             env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"},
             cwd="/",
             stdout=subprocess.DEVNULL,

@@ -33,6 +33,8 @@ def install(server: Server) -> None:
     server.add_op("remove_context", contexts.remove)
     server.add_feature("code")
     server.on_exit_hooks.append(contexts.kill_without_waiting)
+    if server.unclaimed:
+        contexts.have_one()
 
 
 class Contexts:
@@ -42,6 +44,12 @@ class Contexts:
         self._server = server
         self._contexts: Dict[str, Context] = {}
         self._spare = Spare(server)
+
+    def have_one(self) -> None:
+        """Have an interpreter before the sandbox is anybody's."""
+        kernel = kernels.find(self._server, DEFAULT_LANGUAGE)
+        if kernel.entry is not None:  # a program is started for variables that are not known yet
+            self._spare.begin(kernel, Place("/", {}, self._server.account(None)))
 
     def run_code(self, stream: Stream, args: Message) -> None:
         """Run a cell in a context, the language's default one if none is named."""

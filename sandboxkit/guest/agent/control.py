@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
 from .lifetime import Lifetime
 from .loop import READABLE, WRITABLE
@@ -28,6 +28,10 @@ class Control:
         sock: a SOCK_SEQPACKET socket.
         lifetime: the sandbox's.
         gone: called when the maker has closed its end.
+
+    Attributes:
+        on_settle: called once with what the maker says of a sandbox that was nobody's; says whether
+            it can be so.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Control:
         self._lifetime = lifetime
         self._pause = Pause(server)
         self._gone = gone
+        self.on_settle: Optional[Callable[[Dict[str, Any]], bool]] = None
         self._out: Deque[bytes] = deque()
         server.loop.watch(sock.fileno(), READABLE, self._on_ready)
 
@@ -88,6 +93,11 @@ class Control:
         do = message.get("do")
         if do == "connect" and fds:
             self._server.accept(socket.socket(fileno=fds.pop(0)))
+        elif do == "settle" and fds and self.on_settle is not None:
+            settle, self.on_settle = self.on_settle, None
+            if settle(message["agent"]):
+                self._server.accept(socket.socket(fileno=fds.pop(0)))
+                self.tell({"event": "ready"})
         elif do == "set_lifetime":
             self._lifetime.set(message.get("lifetime"))
         elif do == "pausing":

@@ -66,6 +66,11 @@ class Spare:
         self._cancel_timer()
         return held.started
 
+    def begin(self, kernel: Kernel, place: Place) -> None:
+        """Have one of this kind now, if there is none."""
+        if kernel.early is not None and self._held is None:
+            self._start(kernel, place)
+
     def prepare(self, kernel: Kernel, place: Place) -> None:
         """Have one of this kind soon, in place of any other."""
         if kernel.early is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import Iterable
+from typing import Dict, Iterable
 
 from .server import Server
 from .stream import Message, Stream
@@ -73,8 +73,10 @@ GROUPS = (
 )
 
 
-def install(server: Server) -> None:
-    """Offer them all."""
+def install(server: Server) -> Dict[str, Group]:
+    """Offer them all; returns them by module."""
+    groups = {}
     for module, ops, feature in GROUPS:
-        group = Group(server, module, ops, feature)
+        group = groups[module] = Group(server, module, ops, feature)
         server.loop.call_later(_QUIET, group.bring_early)
+    return groups

@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Callable, Iterable, Optional
 
-from . import ondemand, processes, spawn
+from . import ondemand, processes, spawn, unclaimed
 from .config import AgentConfig
 from .lifetime import Lifetime
 from .loop import Loop
@@ -33,6 +33,7 @@ def serve(
     admit: Optional[Callable[[socket.socket], bool]] = None,
     ready: Optional[Callable[[], None]] = None,
     extend: Optional[Callable[[Server], None]] = None,
+    settle: Optional[unclaimed.Settle] = None,
 ) -> None:
     """Serve until the lifetime is over or the maker is gone. The caller then exits the process.
 
@@ -47,6 +48,8 @@ def serve(
         admit: says of each client at `listen` whether it may come in.
         ready: called once clients are listened for.
         extend: adds operations that only this maker's clients know.
+        settle: given if the sandbox is nobody's yet: `config` is a guess, and the maker will say
+            by `control` what it is to be.
 
     Raises:
         OSError: `listen` cannot be listened at.
@@ -54,8 +57,9 @@ def serve(
     _settle_in()
     loop = Loop()
     server = Server(loop, config)
+    server.unclaimed = settle is not None
     table = processes.install(server)
-    ondemand.install(server)
+    groups = ondemand.install(server)
     server.add_op("ping", _ping)
     if extend is not None:
         extend(server)
@@ -72,22 +76,43 @@ def serve(
             table.terminate_all(loop.stop)
 
     def over(reason: str) -> None:
-        if line is not None and config.on_timeout == "pause":
+        if line is not None and server.config.on_timeout == "pause":
             line.tell({"event": "over", "reason": reason})
         else:
             end(reason)
 
     line: Optional[Control] = None
     lifetime = Lifetime(loop, lambda: over("lifetime"))
-    server.idle.limit(config.idle_timeout, lambda: over("idle"))
     lifetime.install(server)
-    lifetime.set(config.lifetime)
+
+    def count_time() -> None:
+        server.idle.limit(server.config.idle_timeout, lambda: over("idle"))
+        lifetime.set(server.config.lifetime)
+
+    def take_up(order: Message) -> bool:
+        assert settle is not None
+        assert line is not None
+        settled = unclaimed.settled(server.config, order)
+        refusal = settle(settled)
+        if refusal is not None:
+            line.tell(refusal)
+            return False
+        server.settle(settled)
+        count_time()
+        return True
+
     if control is not None:
         from .control import Control  # only makers on this machine have such a socket
 
         line = Control(server, control, lifetime, lambda: end("maker"))
         told = line
         lifetime.on_change.append(lambda left: told.tell({"event": "lifetime", "lifetime": left}))
+    if settle is None:
+        count_time()
+    elif line is not None:
+        line.on_settle = take_up
+        groups["contexts"].bring_early()
+        unclaimed.rehearse(server)
     if listen is not None:
         server.listen(listen, admit)
     if control is None and listen is None:

@@ -35,6 +35,7 @@ class Server:
         idle: told of every operation in progress.
         on_exit_hooks: called before an agent that is not PID 1 exits, to end what it started.
         on_idle: called when the last connection has closed.
+        unclaimed: whether the sandbox is nobody's yet.
     """
 
     def __init__(self, loop: Loop, config: AgentConfig) -> None:
@@ -43,6 +44,7 @@ class Server:
         self.idle = Idle(loop)
         self.on_exit_hooks: List[Callable[[], None]] = []
         self.on_idle: Optional[Callable[[], None]] = None
+        self.unclaimed = False
         self._ops: Dict[str, Handler] = {}
         self._features: List[str] = []
         self._connections: Dict[Connection, None] = {}
@@ -50,6 +52,12 @@ class Server:
         self._default_account: Optional[Account] = None
         self._has_bash = False
         loop.watch_children(self._reap)
+
+    def settle(self, config: AgentConfig) -> None:
+        """The sandbox is somebody's from now on, who wants it so."""
+        self.config = config
+        self.unclaimed = False
+        self._default_account = None
 
     # -- operations --
 

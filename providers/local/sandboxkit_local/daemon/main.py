@@ -31,7 +31,7 @@ _LOG_LIMIT = 1 << 20
 _BACKLOG = 4096
 
 
-def main(state: str, runtime: str, ready_fd: int, idle: float) -> int:
+def main(state: str, runtime: str, ready_fd: int, idle: float, prepare: int) -> int:
     """Run the daemon; its exit status.
 
     Args:
@@ -39,6 +39,7 @@ def main(state: str, runtime: str, ready_fd: int, idle: float) -> int:
         runtime: where the socket goes; exists too.
         ready_fd: a pipe that gets ``{}`` once we listen, or the error that keeps us from it.
         idle: seconds without sandboxes and clients after which to end.
+        prepare: how many sandboxes to keep ready: one, or none.
     """
     paths = Paths(Path(state), Path(runtime))
     os.umask(0o077)
@@ -46,7 +47,7 @@ def main(state: str, runtime: str, ready_fd: int, idle: float) -> int:
     held = os.open(paths.runtime / "daemon.alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(held, fcntl.LOCK_EX)  # a predecessor may be about to end
     try:
-        asyncio.run(_run(paths, ready_fd, idle))
+        asyncio.run(_run(paths, ready_fd, idle, prepare=bool(prepare)))
     except SandboxError as error:
         _log.error("cannot start: %s", error)
         with contextlib.suppress(OSError):
@@ -55,7 +56,7 @@ def main(state: str, runtime: str, ready_fd: int, idle: float) -> int:
     return 0
 
 
-async def _run(paths: Paths, ready_fd: int, idle: float) -> None:
+async def _run(paths: Paths, ready_fd: int, idle: float, *, prepare: bool) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -75,7 +76,7 @@ async def _run(paths: Paths, ready_fd: int, idle: float) -> None:
             hint=f"run as another user, {needs.INSTEAD}",
         )
     zygotes = Zygotes(ids, freezers, paths.digest)
-    service = Service(ids, cgroups, freezers, snapshots, zygotes)
+    service = Service(ids, cgroups, freezers, snapshots, zygotes, prepare=prepare)
     paths.socket.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(str(paths.socket))

@@ -60,6 +60,7 @@ class Sandbox:
         rest: seconds that its lifetime will go on for once it is resumed.
         changing: held while it is being paused or resumed.
         stood_still: what the guest will say to being paused.
+        unclaimed: whether it was prepared, and is nobody's yet.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Sandbox:
     snapshotting: asyncio.Lock = field(default_factory=asyncio.Lock)
     snapshot: asyncio.Future[dict[str, Any]] | None = None
     oom_kills_told: int = 0
+    unclaimed: bool = False
 
     @property
     def paused(self) -> bool:
@@ -146,6 +148,19 @@ class Registry:
         self.live[sandbox.id] = sandbox
         self.nonces[sandbox.info["labels"].get("nonce", sandbox.id)] = sandbox
 
+    def claim(self, sandbox: Sandbox, info: dict[str, Any], order: dict[str, Any]) -> None:
+        """A prepared sandbox is somebody's; it is ready once its guest knows."""
+        self.nonces.pop(sandbox.info["labels"]["nonce"], None)
+        sandbox.info, sandbox.order, sandbox.lifetime = info, order, order["agent"]["lifetime"]
+        sandbox.unclaimed = False
+        sandbox.ready = asyncio.get_running_loop().create_future()
+        self.nonces[info["labels"]["nonce"]] = sandbox
+
+    @property
+    def owned(self) -> int:
+        """How many there are that are somebody's."""
+        return sum(not sandbox.unclaimed for sandbox in self.live.values())
+
     def bury(self, sandbox: Sandbox) -> None:
         """It has ended, verified; let go of all that was its own."""
         if self.live.pop(sandbox.id, None) is None:
@@ -177,7 +192,8 @@ class Registry:
             SandboxNotFoundError: there is none, or no longer; with the cause.
         """
         sandbox = self.live.get(sandbox_id)
-        if sandbox is not None and sandbox.ready.done() and sandbox.cause is None:
+        usable = sandbox is not None and sandbox.ready.done() and not sandbox.unclaimed
+        if sandbox is not None and usable and sandbox.cause is None:
             return sandbox
         cause = sandbox.cause if sandbox is not None else self._tombstones.get(sandbox_id)
         known = f"it ended: {cause}" if cause else "it never was, or ended long ago"
@@ -205,6 +221,7 @@ class Registry:
             sandbox
             for sandbox in self.live.values()
             if sandbox.ready.done()
+            and not sandbox.unclaimed
             and sandbox.cause is None
             and labels.items() <= sandbox.info["labels"].items()
             and metadata.items() <= sandbox.info["metadata"].items()

@@ -90,7 +90,7 @@ class Server:
         self._timer = loop.call_later(self._idle, self._idled)
 
     def _idled(self) -> None:
-        if self._clients or self._service.registry.live:
+        if self._clients or self._service.registry.owned:
             self._rest()
         else:
             self._stop()
@@ -300,7 +300,7 @@ class _Client:
 
     async def _ping(self, message: dict[str, Any]) -> Reply:
         registry = self._service.registry
-        return {"pid": os.getpid(), "sandboxes": len(registry.live)}, []
+        return {"pid": os.getpid(), "sandboxes": registry.owned}, []
 
     async def _shutdown(self, message: dict[str, Any]) -> Reply:
         self._server.stop()

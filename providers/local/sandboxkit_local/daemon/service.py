@@ -17,6 +17,7 @@ from sandboxkit.errors import (
     InvalidRequestError,
     ProviderUnavailableError,
     SandboxError,
+    SandboxNotFoundError,
     TransportError,
     UnsupportedError,
 )
@@ -29,6 +30,7 @@ from sandboxkit_local.peer import Peer
 from . import forking, mounting
 from .egress import Egress, proxy_user
 from .pausing import Over, Pausing
+from .prepared import Prepared, shape
 from .registry import Registry, Sandbox
 from .slots import Slots
 from .snapshots import VERDICT, SnapshotStore
@@ -59,6 +61,7 @@ class Service:
         freezers: where sandboxes can be paused, if anywhere.
         snapshots: where snapshots are kept.
         zygotes: what sandboxes are forked from.
+        prepare: whether one more sandbox is kept ready.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Service:
         freezers: Freezers | None,
         snapshots: SnapshotStore,
         zygotes: Zygotes,
+        *,
+        prepare: bool = True,
     ) -> None:
         self.registry = Registry()
         self.pausing = Pausing(self.registry, self._tell, self._guard)
@@ -78,6 +83,7 @@ class Service:
         self._freezers = freezers
         self._removing: set[asyncio.Task[bool]] = set()
         self._slots = Slots(ids.slots)
+        self._prepared = Prepared(self._prepare, enabled=prepare)
 
     # -- making -------------------------------------------------------------------------------
 
@@ -156,6 +162,11 @@ class Service:
             )
         mounting.check(message["mounts"], template)
         zygote = await self.zygotes.get(template)
+        wanted = None if archive is not None else shape(message, template)
+        ready = self._prepared.take(wanted)
+        self._prepared.expect(wanted, message, template)
+        if ready is not None and (taken := await self._hand_over(ready, message)) is not None:
+            return ready, taken
         sandbox = self._begin(message, template, zygote)
         trees: list[int] = []
         try:
@@ -166,6 +177,56 @@ class Service:
             raise
         finally:
             wire.close_all(trees)
+
+    async def _prepare(self, message: dict[str, Any], template: dict[str, Any]) -> Sandbox:
+        """Make a sandbox that is nobody's, like one that was asked for."""
+        order = {
+            **message,
+            "nonce": f"prepared-{secrets.token_hex(8)}",
+            "info": {**message["info"], "labels": {}, "metadata": {}},
+            "agent": {**message["agent"], "env": {}, "lifetime": None, "idle_timeout": None},
+        }
+        zygote = await self.zygotes.get(template)
+        sandbox = self._begin(order, template, zygote)
+        sandbox.unclaimed = True
+        try:
+            (await self._make(sandbox, order, Limits(), None, [])).close()
+        except BaseException:
+            await self._undo(sandbox)
+            raise
+        return sandbox
+
+    async def _hand_over(self, sandbox: Sandbox, message: dict[str, Any]) -> socket.socket | None:
+        """Let a prepared sandbox be what was asked for.
+
+        Returns:
+            A connection to its guest; ``None`` if it has died meanwhile, and another must be made.
+
+        Raises:
+            SandboxError: it cannot be as it was asked for; nothing is left of it.
+        """
+        lifetime, now = message["agent"]["lifetime"], time.time()
+        expires = None if lifetime is None else now + lifetime
+        fixed = {name: sandbox.info[name] for name in ("id", "state", "template")}
+        info = {**message["info"], **fixed, "created_at": now, "expires_at": expires}
+        info["labels"].setdefault("nonce", message["nonce"])
+        self.registry.claim(sandbox, info, message)
+        connection, theirs = socket.socketpair()
+        try:
+            with theirs:
+                order = {"do": "settle", "agent": message["agent"]}
+                await self._tell(sandbox, order, theirs.fileno())
+            await asyncio.shield(sandbox.ready)
+        except (TransportError, SandboxNotFoundError, ConnectionError):
+            connection.close()
+            await self._undo(sandbox)
+            return None
+        except BaseException:
+            connection.close()
+            await self._undo(sandbox)
+            raise
+        self._guard(sandbox)
+        return connection
 
     def _check(self, limits: Limits) -> None:
         missing = set(limits.controllers()) - self.limits()
@@ -247,6 +308,7 @@ class Service:
                 "rootfs": bool(sandbox.template.get("rootfs")),
                 "outlet": message["outlet"] if rules else None,
                 "own": agent["uid"] if targets else None,
+                "unclaimed": sandbox.unclaimed,
                 "fds": [role for role, _ in roles]
                 + ["rootfs"] * (len(trees) - len(targets))
                 + ["mount"] * len(targets),
@@ -465,6 +527,7 @@ class Service:
         await asyncio.shield(sandbox.ended)
         if sandbox.egress is not None:
             await asyncio.shield(sandbox.egress.gone)
+        self._prepared.put_off()
         return first
 
     async def snapshot(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -528,6 +591,7 @@ class Service:
 
     async def close(self) -> None:
         """End everything."""
+        self._prepared.end()
         for sandbox in list(self.registry.live.values()):
             sandbox.strike("killed")
         await self.zygotes.kill_all()

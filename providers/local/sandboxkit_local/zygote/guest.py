@@ -91,8 +91,9 @@ def become(
             people.settle(message["agent"])
         if message["outlet"] is not None:
             network.offer_outlet(control, message["outlet"])
-        _make_workdir(**{name: message["agent"][name] for name in ("workdir", "uid", "gid")})
-        status = _serve(message["agent"], control, by_role["connection"], upper)
+        if not message["unclaimed"]:
+            _make_workdir(**{name: message["agent"][name] for name in ("workdir", "uid", "gid")})
+        status = _serve(message, control, by_role.get("connection", []), upper)
     except unpack.TooLargeError as error:
         hint = f"it has {message['disk']} bytes; ask for more with resources disk=..."
         _refuse(control, str(error), hint)
@@ -124,8 +125,11 @@ class _WorkdirError(Exception):
 
 def _refuse(control: socket.socket, message: str, hint: str | None) -> None:
     """Say that the request is wrong, which became clear only now."""
-    fields = {"event": "failed", "code": "invalid_request", "message": message, "hint": hint}
-    wire.send(control, fields)
+    wire.send(control, _refusal(message, hint))
+
+
+def _refusal(message: str, hint: str | None) -> dict[str, Any]:
+    return {"event": "failed", "code": "invalid_request", "message": message, "hint": hint}
 
 
 def _make_workdir(workdir: str, uid: int, gid: int) -> None:
@@ -243,10 +247,20 @@ def _close_all_but(kept: set[int]) -> None:
 
 
 def _serve(
-    settings: dict[str, Any], control: socket.socket, connections: list[int], upper: int
+    message: dict[str, Any], control: socket.socket, connections: list[int], upper: int
 ) -> int:
     module = agent.load()
-    config = module.AgentConfig(upper_fd=upper, **settings)
+    config = module.AgentConfig(upper_fd=upper, **message["agent"])
     sockets = [socket.socket(fileno=fd) for fd in connections]
-    module.serve(config, control=control, connections=sockets)
+    settle = _settle if message["unclaimed"] else None
+    module.serve(config, control=control, connections=sockets, settle=settle)
     return 0
+
+
+def _settle(config: Any) -> dict[str, Any] | None:
+    """Make ready what is known of a prepared sandbox only once it is somebody's."""
+    try:
+        _make_workdir(config.workdir, config.uid, config.gid)
+    except _WorkdirError as error:
+        return _refusal(str(error), None)
+    return None

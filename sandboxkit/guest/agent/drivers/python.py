@@ -26,9 +26,8 @@ if not __package__:  # started as a program: be a package without making our dir
     if sys.path[:1] == _package.__path__:
         del sys.path[0]
 
-from .cell import CellRunner
 from .cell_error import describe
-from .channel import Channel
+from .channel import Channel, encode
 from .imports import on_import
 from .interrupts import Interrupts
 from .plain_shell import PlainShell
@@ -78,7 +77,7 @@ def run_early(fd: int) -> NoReturn:
 def _rehearse() -> None:
     """Run a cell to nobody: what it needs is imported, and its memory is this process's own."""
     if os.environ.get(PLAIN) or importlib.util.find_spec("IPython") is None:
-        CellRunner({}).run("1", 1)
+        _rehearse_alone()
         return
     module = _ipython_shell()
     if "shell" in _warmed:
@@ -86,6 +85,22 @@ def _rehearse() -> None:
     else:
         shell = _warmed["shell"] = module.build()
         module.rehearse(shell, *module.EVERYTHING)
+
+
+def _rehearse_alone() -> None:
+    """Serve a cell of an agent that is not there; nothing is left of it but memory of our own."""
+    import socket  # nobody waits
+
+    ours, theirs = socket.socketpair()
+    theirs.sendall(encode({"code": "print(end='')", "number": 1, "env": {}}))
+    theirs.shutdown(socket.SHUT_WR)
+    finders = sys.meta_path[:]
+    alone = Interpreter(Channel(ours.detach()))
+    alone.serve()
+    alone.close()
+    theirs.close()
+    sys.meta_path[:] = finders
+    _warmed["alone"] = alone  # its `__main__` came from the agent, whose objects must live on
 
 
 class Interpreter:
@@ -100,6 +115,10 @@ class Interpreter:
         self._shell = _shell(self._publisher)
         on_import("matplotlib", self._shell.enable_figures)
         os.register_at_fork(after_in_child=channel.close)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
 
     def serve(self) -> None:
         """Answer requests until the agent hangs up."""
