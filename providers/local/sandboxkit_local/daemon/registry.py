@@ -117,6 +117,8 @@ class Sandbox:
         if self.pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            if self.freezer is not None:  # else its others die one by one, after the first
+                self.freezer.kill()
 
     def fail(self, error: SandboxError) -> None:
         """It cannot be made."""

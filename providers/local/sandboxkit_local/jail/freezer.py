@@ -56,6 +56,15 @@ class Freezer:
         """
         self._write("0")
 
+    def kill(self) -> None:
+        """Kill everything in it at once, where the kernel knows how (Linux 5.14), frozen or not."""
+        with contextlib.suppress(OSError):
+            fd = os.open(self.directory / "cgroup.kill", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, b"1")
+            finally:
+                os.close(fd)
+
     def remove(self) -> bool:
         """Remove it; false if it is still in use."""
         return cgroup.remove(self.directory)
