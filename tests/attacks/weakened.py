@@ -318,7 +318,7 @@ def _partial_files_are_anybodys() -> None:
 def _impostor_serves() -> None:
     module = agent.load()
 
-    def serve(config: Any, control: Any, connections: Any) -> None:
+    def serve(config: Any, control: Any, connections: Any, settle: Any = None) -> None:
         impostor.serve(config.env, control, connections)
 
     module.serve = serve

@@ -133,6 +133,12 @@ def _titles(host):
                 continue
 
 
+def _ours(pid):
+    """Whether it is the agent of this sandbox, or an interpreter that was forked from that."""
+    with open(f"/proc/{pid}/stat") as file:
+        return AGENT in (pid, int(file.read().rpartition(")")[2].split()[1]))
+
+
 def see_processes():
     mark = PLANTED["process"].encode()
     return on_hosts(lambda host: any(mark in title for _, title in _titles(host)))
@@ -151,12 +157,12 @@ def signal_neighbours_processes():
 
 
 def see_zygote():
-    return any(b"sandboxkit-zygote" in title and pid != AGENT for pid, title in _titles(""))
+    return any(b"sandboxkit-zygote" in title and not _ours(pid) for pid, title in _titles(""))
 
 
 def signal_zygote():
     for pid, title in _titles(""):
-        if b"sandboxkit-zygote" in title and pid not in (1, AGENT):
+        if b"sandboxkit-zygote" in title and pid != 1 and not _ours(pid):
             os.kill(pid, 0)
             return True
     return False
