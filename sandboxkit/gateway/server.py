@@ -15,6 +15,12 @@ from .patience import HEAD, PatientProtocol
 
 __all__ = ["Server", "listen", "raise_descriptors"]
 
+IDLE = 310
+"""Seconds for which a connection is kept between two requests.
+
+E2B's SDK keeps one for 300. Who closes first must be the client: a request that meets a connection
+which the server is closing is lost, and the SDK does not send it again.
+"""
 SHUTDOWN = 3
 """Seconds that requests may still take when the server is told to end."""
 
@@ -72,6 +78,7 @@ class Server(uvicorn.Server):
                 http=partial(PatientProtocol, head=head),  # type: ignore[arg-type]
                 ws=OpeningProtocol,
                 server_header=False,
+                timeout_keep_alive=IDLE,
                 timeout_graceful_shutdown=SHUTDOWN,
                 ws_max_size=16 << 20,
                 proxy_headers=False,
