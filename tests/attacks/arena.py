@@ -176,9 +176,9 @@ def _start_weak_daemon(where: paths.Paths, planted: str) -> None:
         start_new_session=True,
     )
     os.close(writing)
-    process.returncode = 0  # it is stopped by its socket; nobody waits for it
     with open(reading, "rb") as stream:
         said = stream.read()
+    process.wait()  # the daemon is its child, and is stopped by its socket
     assert said == b"{}", said
 
 

@@ -19,7 +19,7 @@ from sandboxkit_local import paths, start, wire
 from sandboxkit_local.daemon.service import Service
 from sandboxkit_local.jail.idmap import IdMap
 from tests.leaks import Census
-from tests.local.harness import Harness
+from tests.local.harness import Harness, stop_daemon
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,3 +171,22 @@ def test_guest_cannot_confuse_the_daemon_about_its_lifetime(claimed: object):
         assert sandbox.info == {"expires_at": ends}
         service._guest_shortened(sandbox, 10.5)
         assert 0 < sandbox.info["expires_at"] - time.time() < 11
+
+
+def test_it_is_no_child_of_who_starts_it(tmp_path: Path) -> None:
+    """Nobody would wait for it when it ends, and it stay, dead, for as long as that program."""
+    code = (
+        "import os\n"
+        "from sandboxkit_local import paths, start\n"
+        "start.connect(paths.locate()).close()\n"
+        "try: print(os.waitpid(-1, os.WNOHANG))\n"
+        "except ChildProcessError: print('no child')\n"
+    )
+    environment = {**os.environ, paths.STATE_VARIABLE: str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    where = paths.locate(tmp_path)
+    start.connect(where, start=False).close()
+    stop_daemon(where)
+    assert (ran.stdout, ran.stderr) == ("no child\n", "")

@@ -71,7 +71,7 @@ def _start(paths: Paths) -> None:
     began = time.monotonic()
     reading, writing = os.pipe()
     try:
-        bootstrap.popen(
+        starter = bootstrap.popen(
             sys.executable,
             f"sandboxkit-daemon-{paths.digest}",
             "sandboxkit_local.daemon.main",
@@ -86,10 +86,11 @@ def _start(paths: Paths) -> None:
             stderr=subprocess.DEVNULL,
             pass_fds=[writing],
             start_new_session=True,
-        ).returncode = 0  # it outlives us; without this its handle would complain of that
+        )
         os.close(writing)
         writing = -1
         said = os.read(reading, 65_536)
+        starter.wait()  # the daemon is its child, and outlives both
     finally:
         os.close(reading)
         if writing >= 0:

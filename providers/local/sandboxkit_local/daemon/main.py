@@ -41,6 +41,8 @@ def main(state: str, runtime: str, ready_fd: int, idle: float, prepare: int) -> 
         idle: seconds without sandboxes and clients after which to end.
         prepare: how many sandboxes to keep ready: one, or none.
     """
+    if os.fork():
+        os._exit(0)  # who started us waits for this one; the daemon is nobody's child to wait for
     paths = Paths(Path(state), Path(runtime))
     os.umask(0o077)
     _open_log(paths.log)
