@@ -140,7 +140,7 @@ def cycle(
         sandbox.kill()
         return ""
 
-    seen = watch.waiting()
+    seen = "" if options else watch.waiting()
     for phase, act in (("create", create), ("work", use), ("kill", kill)):
         before, ours = watch.read(seen), Spent.here()
         began = time.perf_counter()
