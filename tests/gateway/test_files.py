@@ -35,6 +35,19 @@ def test_uploads_of_every_kind(sandbox: Sandbox) -> None:
     assert (sandbox.files.read("d/1"), sandbox.files.read("/tmp/2")) == ("one", "two")
 
 
+def test_files_that_are_no_plain_ones(sandbox: Sandbox) -> None:
+    sandbox.commands.run(
+        "mkfifo pipe; ln -s nowhere lost; echo hi > there; ln -s there link; : > no"
+    )
+    assert (sandbox.files.read("link"), sandbox.files.read("no")) == ("hi\n", "")
+    assert "MemTotal" in sandbox.files.read("/proc/meminfo")  # whose size is said to be zero
+    for name in ("pipe", "/dev/zero", "/proc"):
+        with pytest.raises(InvalidArgumentException):
+            sandbox.files.read(name)
+    with pytest.raises(FileNotFoundException):
+        sandbox.files.read("lost")
+
+
 def test_looking_and_moving(sandbox: Sandbox) -> None:
     assert sandbox.files.make_dir("box/inner") is True
     assert sandbox.files.make_dir("box/inner") is False

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import re
+import sys
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from pathlib import PurePosixPath
@@ -75,6 +76,8 @@ class Transfers:
             pieces = self._files.read_stream(path, user=user)
             first, found = await _both(pieces, self._regular(path, user))
             headers, length, status = _headers(found), found.size, 200
+            if first and not length:  # as those of /proc, of which nobody knows the size
+                return Stream(_bounded(first, pieces, sys.maxsize), OCTETS, headers)
         else:
             found = await self._regular(path, user)
             offset, length, more = _part(wanted, found.size)
@@ -209,7 +212,7 @@ async def _both(
         return await reading, found
     except BaseException:
         reading.cancel()
-        await asyncio.wait({reading})
+        await asyncio.gather(reading, return_exceptions=True)
         await pieces.aclose()
         raise
 
