@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ import pytest
 from sandboxkit import Sandbox, SandboxError
 
 from . import known_failures, roster, selection
+from .nursery import Client, Nurseries
 from .page import page
 from .record import Record, lost_proofs
 from .summary import summary
@@ -234,6 +236,19 @@ def sandbox(target: Target) -> Iterator[Sandbox]:
     """A fresh sandbox, killed afterwards."""
     with target.create() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def sandbox_nurseries() -> Iterator[Nurseries]:
+    """What `sandbox_client` starts them from."""
+    with Nurseries() as nurseries:
+        yield nurseries
+
+
+@pytest.fixture
+def sandbox_client(target: Target, sandbox_nurseries: Nurseries) -> Callable[..., Client]:
+    """Runs a program, with arguments, as a client in a process of its own, to be killed."""
+    return partial(sandbox_nurseries.client, target.profile)
 
 
 # -- outcomes -----------------------------------------------------------------------------------

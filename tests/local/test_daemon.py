@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import stat
 import subprocess
@@ -104,6 +105,34 @@ def test_many_clients_start_one_daemon(tmp_path: Path):
         wire.send(sock, {"id": 1, "do": "shutdown"})
         assert select.select([pidfd], [], [], 5)[0]
     os.close(pidfd)
+
+
+def test_a_daemon_whose_starter_was_killed_serves_the_next_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(start.IDLE_VARIABLE, "3")
+    code = (
+        "import os, signal, sys\n"
+        "from sandboxkit_local import bootstrap, paths, start\n"
+        "popen = bootstrap.popen\n"
+        "def and_killed(*arguments, **options):\n"
+        "    popen(*arguments, **options)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "bootstrap.popen = and_killed\n"
+        "start.connect(paths.locate(sys.argv[1]))\n"
+    )
+    starter = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(starter, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    where = paths.locate(tmp_path)
+    with start.connect(where) as sock:
+        wire.send(sock, {"id": 1, "do": "ping"})
+        answer = wire.receive(sock)
+        assert answer is not None
+        pidfd = os.pidfd_open(answer[0]["result"]["pid"])
+        wire.send(sock, {"id": 2, "do": "shutdown"})
+        assert select.select([pidfd], [], [], 5)[0]
+    os.close(pidfd)
+    assert where.log.read_text().count("the daemon runs as process") == 1
 
 
 def test_idle_daemon_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

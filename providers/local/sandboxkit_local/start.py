@@ -46,7 +46,7 @@ def connect(paths: Paths, *, start: bool = True) -> socket.socket:
             fcntl.flock(lock, fcntl.LOCK_EX)
             sock = _try(paths)
             if sock is None:
-                _start(paths)
+                _start(paths, lock)
                 sock = _try(paths)
         finally:
             os.close(lock)
@@ -67,7 +67,8 @@ def _try(paths: Paths) -> socket.socket | None:
     return sock
 
 
-def _start(paths: Paths) -> None:
+def _start(paths: Paths, lock: int) -> None:
+    """Start one. It too holds the lock until it serves: whoever started it may be killed before."""
     began = time.monotonic()
     reading, writing = os.pipe()
     try:
@@ -78,13 +79,14 @@ def _start(paths: Paths) -> None:
             str(paths.state),
             str(paths.runtime),
             writing,
+            lock,
             float(os.environ.get(IDLE_VARIABLE) or _IDLE),
             int(os.environ.get(PREPARED_VARIABLE) != "0"),
             env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"},
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=[writing],
+            pass_fds=[writing, lock],
             start_new_session=True,
         )
         os.close(writing)

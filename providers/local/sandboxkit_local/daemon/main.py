@@ -31,13 +31,16 @@ _LOG_LIMIT = 1 << 20
 _BACKLOG = 4096
 
 
-def main(state: str, runtime: str, ready_fd: int, idle: float, prepare: int) -> int:
+def main(
+    state: str, runtime: str, ready_fd: int, lock_fd: int, idle: float, prepare: int
+) -> int:
     """Run the daemon; its exit status.
 
     Args:
         state: the state directory, which exists.
         runtime: where the socket goes; exists too.
         ready_fd: a pipe that gets ``{}`` once we listen, or the error that keeps us from it.
+        lock_fd: a lock that keeps others from starting another, given up once we listen.
         idle: seconds without sandboxes and clients after which to end.
         prepare: how many sandboxes to keep ready: one, or none.
     """
@@ -49,7 +52,7 @@ def main(state: str, runtime: str, ready_fd: int, idle: float, prepare: int) -> 
     held = os.open(paths.runtime / "daemon.alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(held, fcntl.LOCK_EX)  # a predecessor may be about to end
     try:
-        asyncio.run(_run(paths, ready_fd, idle, prepare=bool(prepare)))
+        asyncio.run(_run(paths, ready_fd, lock_fd, idle, prepare=bool(prepare)))
     except SandboxError as error:
         _log.error("cannot start: %s", error)
         with contextlib.suppress(OSError):
@@ -58,7 +61,9 @@ def main(state: str, runtime: str, ready_fd: int, idle: float, prepare: int) -> 
     return 0
 
 
-async def _run(paths: Paths, ready_fd: int, idle: float, *, prepare: bool) -> None:
+async def _run(
+    paths: Paths, ready_fd: int, lock_fd: int, idle: float, *, prepare: bool
+) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -88,6 +93,7 @@ async def _run(paths: Paths, ready_fd: int, idle: float, *, prepare: bool) -> No
     with contextlib.suppress(BrokenPipeError):  # who started us may be gone; others will come
         os.write(ready_fd, b"{}")
     os.close(ready_fd)
+    os.close(lock_fd)
     await stopping.wait()
     _log.info("the daemon ends")
     paths.socket.unlink(missing_ok=True)
