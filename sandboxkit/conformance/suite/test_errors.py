@@ -60,7 +60,7 @@ def test_unsupported_fields_fail_closed(target) -> None:
         with pytest.raises(UnsupportedError) as caught:
             target.create(**options)
         assert caught.value.capability == capability
-        plan = Sandbox.plan(target.profile, **options)
+        plan = Sandbox.plan(target.profile, **{"network": target.network, **options})
         assert [item.capability for item in plan.unsupported] == [capability]
     assert Sandbox.list(target.profile, session=target.session) == []
 

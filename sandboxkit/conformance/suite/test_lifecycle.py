@@ -142,8 +142,8 @@ def test_many_are_listed(target) -> None:
 
 
 def test_the_lifetime_ends_it(target) -> None:
-    sandbox = target.create(lifetime=1)
-    time.sleep(2.5)
+    sandbox = target.create(lifetime=2)
+    time.sleep(3.5)
     assert sandbox.id not in {info.id for info in Sandbox.list(target.profile)}
     assert not sandbox.is_running()
     with pytest.raises(SandboxNotFoundError):
