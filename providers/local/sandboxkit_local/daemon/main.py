@@ -31,9 +31,7 @@ _LOG_LIMIT = 1 << 20
 _BACKLOG = 4096
 
 
-def main(
-    state: str, runtime: str, ready_fd: int, lock_fd: int, idle: float, prepare: int
-) -> int:
+def main(state: str, runtime: str, ready_fd: int, lock_fd: int, idle: float, prepare: int) -> int:
     """Run the daemon; its exit status.
 
     Args:
@@ -61,9 +59,7 @@ def main(
     return 0
 
 
-async def _run(
-    paths: Paths, ready_fd: int, lock_fd: int, idle: float, *, prepare: bool
-) -> None:
+async def _run(paths: Paths, ready_fd: int, lock_fd: int, idle: float, *, prepare: bool) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
