@@ -20,7 +20,6 @@ PEERS = {
 def absent() -> list[Missing]:
     """The scenarios and the peers that are not there."""
     found = [
-        Missing("create to answer, from a pool", "no provider here keeps sandboxes ready"),
         Missing("disk-cold starts", "the page cache is not evicted"),
     ]
     for name, module in PEERS.items():

@@ -37,7 +37,17 @@ def observed(results: Results) -> list[Finding]:
         if case.unit == "s":
             found += stalls(case, samples)
         found += early(case, samples)
+        found += pooled(case, samples)
     return found
+
+
+def pooled(case: CaseInfo, samples: list[Sample]) -> list[Finding]:
+    """How many of those that might take a sandbox that stood ready found one."""
+    taken = [one.extra["stood_ready"] for one in samples if "stood_ready" in one.extra]
+    if case.start_class != "pooled" or not taken:
+        return []
+    text = f"{sum(taken):.0f} of {len(taken)} took one that stood ready, the others a new one"
+    return [Finding("pool", case.scenario, case.contender, text)]
 
 
 def failures(case: CaseInfo, samples: list[Sample]) -> list[Finding]:

@@ -84,7 +84,7 @@ def test_goals_are_met_only_if_the_whole_interval_is_beyond_them() -> None:
     assert "| met |" in met
     assert "| missed |" in line_of(markdown(a_run(ours=0.02)), goal)
     assert "not decided" in line_of(markdown(a_run(ours=0.0105)), goal)
-    assert "| not measured |" in line_of(markdown(a_run()), "| with numpy and pandas")
+    assert "| not measured |" in line_of(markdown(a_run()), "| create to answer, numpy and pandas")
 
 
 def test_failures_are_in_the_report_and_in_its_figures() -> None:
