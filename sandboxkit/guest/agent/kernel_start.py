@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed leaves it out
 import contextlib
-import ctypes
 import fcntl
 import gc
 import os
@@ -15,6 +15,7 @@ from typing import Callable, Dict, NamedTuple, NoReturn, Optional, Tuple
 from .accounts import Account
 from .drivers.settling import set_environment
 from .kernels import FD, Kernel
+from .libc import close_range, prctl
 from .mark import marking
 from .pipes import make_pipe
 from .server import Server
@@ -25,7 +26,6 @@ __all__ = ["Place", "Started", "start"]
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _BROKEN_STATUS = 70
-_LAST_FD = ctypes.c_uint(0xFFFFFFFF)
 
 
 class Place(NamedTuple):
@@ -120,12 +120,11 @@ def _become_driver(
     _reset_signals()
     os.setsid()
     _give_up_the_agents_rights()
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != agent:  # it died before it was agreed on
         os._exit(_BROKEN_STATUS)
-    _take_descriptors(fds, libc)
+    _take_descriptors(fds)
     set_environment(env)
     _reseed()
     _hide_parents()
@@ -133,16 +132,17 @@ def _become_driver(
 
 
 def _reset_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    for number in range(1, signal.NSIG):
-        if signal.getsignal(number) not in (signal.SIG_DFL, None):
+    # Not by the functions of `signal`, which make an enumeration's member of each answer.
+    _signal.set_wakeup_fd(-1)
+    for number in range(1, _signal.NSIG):
+        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
             with contextlib.suppress(OSError, ValueError):
-                signal.signal(number, signal.SIG_DFL)
+                _signal.signal(number, _signal.SIG_DFL)
     # As Python itself begins.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _give_up_the_agents_rights() -> None:
@@ -152,13 +152,12 @@ def _give_up_the_agents_rights() -> None:
     os.setresuid(uid, uid, uid)
 
 
-def _take_descriptors(fds: Dict[int, int], libc: ctypes.CDLL) -> None:
+def _take_descriptors(fds: Dict[int, int]) -> None:
     """Have these, at their numbers, from 0 on, and no others."""
     # Copied out of the way first, so that none overwrites one that is still to be copied.
     for there, here in {there: _copy_above(here) for there, here in fds.items()}.items():
         os.dup2(here, there, inheritable=there <= 2)
-    close_range = getattr(libc, "close_range", None)
-    if close_range is not None and close_range(len(fds), _LAST_FD, 0) == 0:
+    if close_range(len(fds)):
         return
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in fds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Iterable, Optional
 
 from . import ondemand, processes, spawn, unclaimed
 from .config import AgentConfig
+from .libc import CLOSE_RANGE_CLOEXEC, close_range, prctl
 from .lifetime import Lifetime
 from .loop import Loop
 from .server import Server
@@ -139,10 +139,9 @@ def _settle_in() -> None:
     _close_on_exec()
     spawn.prepare()
     os.chdir("/")
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     if os.getpid() != 1:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _occupy_standard_fds() -> None:
@@ -160,6 +159,8 @@ def _occupy_standard_fds() -> None:
 
 def _close_on_exec() -> None:
     """Let nothing the agent was given reach what it starts."""
+    if close_range(3, CLOSE_RANGE_CLOEXEC):
+        return
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             with contextlib.suppress(OSError):
