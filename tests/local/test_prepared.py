@@ -28,9 +28,9 @@ def age(local: Harness, sandbox_id: str) -> float:
 
 def prepared(local: Harness, **wishes: Any) -> str:
     """A sandbox that was made before it was asked for."""
-    for _ in range(20):
+    for _ in range(5):
         local.create(**wishes)
-        time.sleep(0.3)  # nobody is told when one is ready, as it is nobody's
+        eventually(lambda: local.ask("ping")["prepared"])
         began = time.monotonic()
         sandbox = local.create(**wishes).id
         if age(local, sandbox) > time.monotonic() - began + 0.05:
@@ -51,7 +51,7 @@ def test_it_is_as_was_asked_for(local: Harness):
 
 def test_only_one_shape_fits(local: Harness):
     prepared(local)
-    time.sleep(0.3)
+    eventually(lambda: local.ask("ping")["prepared"])
     for wishes in ({"disk": 64 << 20}, {"pids": 50}, {"options": {"prepared": False}}):
         began = time.monotonic()
         sandbox = local.create(**wishes).id
@@ -60,7 +60,7 @@ def test_only_one_shape_fits(local: Harness):
 
 def test_nobody_sees_one_that_is_nobodys(local: Harness):
     prepared(local)
-    time.sleep(0.3)
+    eventually(lambda: local.ask("ping")["prepared"])
     mine = {one.id for one in local.list()}
     assert mine == set(local.made)
     assert local.ask("ping")["sandboxes"] == len(mine)
@@ -79,7 +79,7 @@ def test_a_wish_that_cannot_be_is_refused_and_leaves_nothing(local: Harness):
 @pytest.mark.skipif(KIND != "root", reason="finds its process by the group it is paused by")
 def test_one_that_has_died_is_nobodys_loss(local: Harness, state: Path):
     sandbox = prepared(local)
-    time.sleep(0.3)
+    eventually(lambda: local.ask("ping")["prepared"])
     (group,) = {
         Path(found)
         for found in Census.take(state).cgroups

@@ -65,6 +65,11 @@ class Prepared:
         self._timer: asyncio.TimerHandle | None = None
         self._next: tuple[dict[str, Any], dict[str, Any]] | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether one waits."""
+        return self._held is not None
+
     def take(self, wanted: str | None) -> Sandbox | None:
         """The one that waits, if it is of this shape and lives; it is the caller's now."""
         sandbox = self._held

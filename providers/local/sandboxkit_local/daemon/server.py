@@ -300,7 +300,11 @@ class _Client:
 
     async def _ping(self, message: dict[str, Any]) -> Reply:
         registry = self._service.registry
-        return {"pid": os.getpid(), "sandboxes": registry.owned}, []
+        return {
+            "pid": os.getpid(),
+            "sandboxes": registry.owned,
+            "prepared": self._service.prepared.ready,
+        }, []
 
     async def _shutdown(self, message: dict[str, Any]) -> Reply:
         self._server.stop()

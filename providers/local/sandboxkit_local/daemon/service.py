@@ -83,7 +83,7 @@ class Service:
         self._freezers = freezers
         self._removing: set[asyncio.Task[bool]] = set()
         self._slots = Slots(ids.slots)
-        self._prepared = Prepared(self._prepare, enabled=prepare)
+        self.prepared = Prepared(self._prepare, enabled=prepare)
 
     # -- making -------------------------------------------------------------------------------
 
@@ -163,8 +163,8 @@ class Service:
         mounting.check(message["mounts"], template)
         zygote = await self.zygotes.get(template)
         wanted = None if archive is not None else shape(message, template)
-        ready = self._prepared.take(wanted)
-        self._prepared.expect(wanted, message, template)
+        ready = self.prepared.take(wanted)
+        self.prepared.expect(wanted, message, template)
         if ready is not None and (taken := await self._hand_over(ready, message)) is not None:
             return ready, taken
         sandbox = self._begin(message, template, zygote)
@@ -527,7 +527,7 @@ class Service:
         await asyncio.shield(sandbox.ended)
         if sandbox.egress is not None:
             await asyncio.shield(sandbox.egress.gone)
-        self._prepared.put_off()
+        self.prepared.put_off()
         return first
 
     async def snapshot(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -591,7 +591,7 @@ class Service:
 
     async def close(self) -> None:
         """End everything."""
-        self._prepared.end()
+        self.prepared.end()
         for sandbox in list(self.registry.live.values()):
             sandbox.strike("killed")
         await self.zygotes.kill_all()
