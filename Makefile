@@ -156,6 +156,7 @@ $(CLIENTS)/.ready: $(READY) pyproject.toml tests/gateway/clients/package.json
 	@$(BIN)/python -m venv --clear $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --group clients
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --target $(CLIENTS)/oldest --group oldest-clients
 	@mkdir $(CLIENTS)/js && cp tests/gateway/clients/package.json $(CLIENTS)/js
 	@cd $(CLIENTS)/js && NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-$(AUTHORITIES)}" \
 		../bin/npm install --loglevel=error --no-audit --no-fund --no-update-notifier

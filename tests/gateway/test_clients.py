@@ -18,14 +18,14 @@ CLIENTS = Path(os.environ.get("SANDBOXKIT_CLIENTS_VENV", ROOT / ".venv-clients")
 
 
 def found(
-    gateway: Served, program: str, script: Path, where: Path, **variables: str
+    gateway: Served, program: str, script: Path, where: Path, *words: str, **variables: str
 ) -> dict[str, Any]:
     """What a script of theirs prints, run in the environment that `make clients` makes."""
     assert (CLIENTS / ".ready").exists(), f"there is no {CLIENTS}: run `make clients`"
     for module in HERE.glob(f"*{script.suffix}"):
         shutil.copy(module, where)
     done = subprocess.run(
-        [str(CLIENTS / "bin" / program), script.name],
+        [str(CLIENTS / "bin" / program), script.name, *words],
         env={**os.environ, **gateway.variables, **variables},
         cwd=where,
         capture_output=True,
@@ -59,17 +59,25 @@ def test_the_javascript_sdk(gateway: Served) -> None:
     }
 
 
+OLDER = {
+    "output": "hi\n",
+    "files": ["x", ["a"]],
+    "again": "again\n",
+    "killed": True,
+    "event": ["b", "create"],
+    "listed": 1,
+    "running": True,
+}
+
+
 def test_the_older_python_sdks(gateway: Served) -> None:
-    assert found(gateway, "python", HERE / "older.py", CLIENTS) == {
-        "output": "hi\n",
-        "code": "2",
-        "files": ["x", ["a"]],
-        "again": "again\n",
-        "killed": True,
-        "event": ["b", "create"],
-        "listed": 1,
-        "running": True,
-    }
+    assert found(gateway, "python", HERE / "older.py", CLIENTS) == {**OLDER, "code": "2"}
+
+
+def test_the_oldest_python_sdks(gateway: Served) -> None:
+    """Their code interpreter takes no address of a sandbox but by name and TLS."""
+    oldest = {"PYTHONPATH": str(CLIENTS / "oldest")}
+    assert found(gateway, "python", HERE / "older.py", CLIENTS, "no-code", **oldest) == OLDER
 
 
 def test_a_program_is_started_with_the_variables(tmp_path: Path) -> None:
