@@ -151,13 +151,22 @@ def survivors(inside: Inside) -> list[int]:
     space = inside.namespaces.get("pid", "")
     if not space or "pid" not in inside.differs():
         return []
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
     opened = []
     for pid in members(space):
         try:
-            opened.append(os.pidfd_open(pid))
-        except ProcessLookupError:
+            # The kernel gives a namespace's number to the next one: to a sandbox made meanwhile.
+            if born(pid) <= now:
+                opened.append(os.pidfd_open(pid))
+        except (ProcessLookupError, FileNotFoundError):
             continue
     return opened
+
+
+def born(pid: int) -> float:
+    """When a process was started, in seconds since the machine was."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def living(pid_namespaces: set[str], seconds: float) -> set[str]:
