@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from sandboxkit_local.paths import Paths
+from sandboxkit_local.paths import locate
 
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
 
@@ -43,7 +43,7 @@ class Census:
         Args:
             state: the daemon's state directory; ``None`` counts every daemon's, and no files.
         """
-        digest = Paths(state, state).digest if state is not None else ""
+        digest = locate(state).digest if state is not None else ""
         processes = frozenset(_processes(digest))
         return cls(
             processes,

@@ -31,6 +31,7 @@ def prepared(local: Harness, **wishes: Any) -> str:
     for _ in range(5):
         local.create(**wishes)
         eventually(lambda: local.ask("ping")["prepared"])
+        time.sleep(0.1)  # its age is told in ticks, and has to show
         began = time.monotonic()
         sandbox = local.create(**wishes).id
         if age(local, sandbox) > time.monotonic() - began + 0.05:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from e2b import SandboxState as SdkState
 from e2b_code_interpreter import AsyncSandbox
 
 from sandboxkit.errors import (
+    InvalidRequestError,
     NotFoundError,
     SandboxError,
     SandboxNotFoundError,
@@ -127,13 +128,15 @@ class E2BProvider(GuestProvider):
         if orders is not None:  # nobody can have started a guest there
             machine = await self._machines.get(sandbox_id)
             start = partial(CommandCarrier.start, self._account, machine)
-            return await join_new(start, factory, orders)
+            with _powerless_root_explained():
+                return await join_new(start, factory, orders)
         found = await self._machines.look(sandbox_id)
         if found.state == SdkState.PAUSED:
             raise SandboxPausedError.of(f"e2b:{sandbox_id}", sandbox_id=sandbox_id)
         machine = await self._machines.get(sandbox_id, found)
         carrier = await CommandCarrier.start(self._account, machine)
-        return await join(carrier, factory, records.orders(found.metadata))
+        with _powerless_root_explained():
+            return await join(carrier, factory, records.orders(found.metadata))
 
     async def destroy(self, sandbox_id: str) -> bool:
         was_there = await self._account.call("kill", self._account.sandboxes.kill(sandbox_id))
@@ -255,3 +258,14 @@ def _no_template(error: SandboxError, request: CreateRequest, template: str) -> 
         f"there is no template {template!r} in this account: {error.message}",
         hint='e2b template list; the setting template, or e2b = "NAME" under [templates.NAME]',
     )
+
+
+@contextlib.contextmanager
+def _powerless_root_explained() -> Iterator[None]:
+    """Say what to set where a server's sandboxes have a root that may not act for others."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        if "root cannot act for" in error.message:
+            error.hint = 'set guest_user = "" in the profile: this server\'s root is no real one'
+        raise

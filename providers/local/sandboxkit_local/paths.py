@@ -32,8 +32,12 @@ class Paths:
 
     @property
     def digest(self) -> str:
-        """Tells this daemon's processes and control groups from another's."""
-        return hashlib.sha256(os.fsencode(self.state)).hexdigest()[:16]
+        """Tells this daemon's processes and control groups from another's.
+
+        There is one for each socket: a user may have two, one where ``XDG_RUNTIME_DIR`` is set and
+        one where it is not.
+        """
+        return _digest(self.state, self.runtime)
 
     @property
     def socket(self) -> Path:
@@ -58,7 +62,7 @@ class Paths:
     @property
     def journal(self) -> Path:
         """The cgroups made, for a successor to remove."""
-        return self.state / "cgroups.json"
+        return self.state / f"cgroups-{self.digest}.json"
 
 
 def locate(state: str | os.PathLike[str] | None = None) -> Paths:
@@ -76,7 +80,7 @@ def locate(state: str | os.PathLike[str] | None = None) -> Paths:
         home = Path(os.path.abspath(chosen))
         runtime = home
         if len(os.fsencode(home / "daemon.sock")) > _SOCKET_LIMIT:
-            runtime = _default_runtime() / Paths(home, home).digest
+            runtime = _default_runtime() / _digest(home)
             shared = True
     else:
         base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -85,6 +89,10 @@ def locate(state: str | os.PathLike[str] | None = None) -> Paths:
     for directory in (home, runtime.parent, runtime) if shared else (home, runtime):
         _own(directory)
     return Paths(home, runtime)
+
+
+def _digest(*directories: Path) -> str:
+    return hashlib.sha256(b"\0".join(map(os.fsencode, directories))).hexdigest()[:16]
 
 
 def _default_runtime() -> Path:

@@ -47,7 +47,7 @@ def test_disk_is_limited(target) -> None:
 def test_cpu_is_limited(target) -> None:
     busy = "timeout 2 sh -c 'while :; do :; done' &"
     script = f"{busy * 6} wait; times"
-    with target.create(resources={"cpu": 0.1}) as bound, target.create() as free:
+    with target.create(resources={"cpu": 0.05}) as bound, target.create() as free:
         began = time.monotonic()
         # Side by side, since on a busy machine a sandbox may get as little without any limit.
         beside = free.start(script)
