@@ -109,7 +109,8 @@ def serve(
             raise
         raise UnsupportedError(
             f"serving needs {error.name}, which is not installed here",
-            hint="pip install 'sandboxkit-py[gateway]'  (in a checkout: pip install -e '.[gateway]')",
+            hint="pip install 'sandboxkit-py[gateway]'  "
+            "(in a checkout: pip install -e '.[gateway]')",
         ) from error
     as_json = click.get_current_context().ensure_object(State).json
     if make_key:

@@ -81,7 +81,8 @@ def test_daemon_killed_takes_every_sandbox_with_it(local: Harness, state: Path):
     for sandbox in sandboxes:
         local.sh(sandbox, "setsid sleep 1000 > /dev/null 2>&1 & echo")
     pidfds = titled(state)
-    assert len(pidfds) == 1 + 3 + 3  # daemon; launcher, init, zygote; the sandboxes
+    # Daemon; launcher, init, zygote; the sandboxes; and one that may be prepared for the next.
+    assert len(pidfds) >= 1 + 3 + 3
     os.kill(local.daemon_pid(), signal.SIGKILL)
     all_end_within(pidfds, 1.0)
 
