@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from .samples import Missing
 
 __all__ = ["absent"]
 
-PEERS = {
-    "llm-sandbox": "llm_sandbox",
-    "swe-rex": "swerex",
-    "inspect_ai": "inspect_ai",
-    "openai-agents": "agents",
-}
-"""Other libraries, and the modules by which they would be seen."""
-
 
 def absent() -> list[Missing]:
-    """The scenarios and the peers that are not there."""
-    found = [
+    """The scenarios and the contenders that are not there."""
+    return [
         Missing("disk-cold starts", "the page cache is not evicted"),
+        Missing("inspect_ai docker", "no adapter is written for it (it needs docker compose)"),
     ]
-    for name, module in PEERS.items():
-        there = "it is installed, but " if find_spec(module) else ""
-        found.append(Missing(name, f"{there}no adapter is written for it"))
-    return found

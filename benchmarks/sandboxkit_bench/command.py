@@ -17,7 +17,7 @@ from .page import page
 from .results import Results, load, save
 from .results import schema as schema_of
 from .run import Progress, run
-from .settings import Settings, data_environment, images, isolation_of
+from .settings import Settings, data_environment, images, isolation_of, peers_python
 from .tables import markdown
 
 __all__ = ["main"]
@@ -134,6 +134,8 @@ def schema() -> None:
               help="Where the report goes.")  # fmt: skip
 @click.option("--seed", type=int, help="Of everything that is drawn.")
 @click.option("--data", metavar="VENV", help="A virtual environment with numpy and pandas.")
+@click.option("--peers", metavar="PYTHON",
+              help="That has other libraries for sandboxes; or its environment.")  # fmt: skip
 @click.option("--yes", is_flag=True, help="Do not ask before sandboxes are paid for.")
 @click.option("--price", type=click.FloatRange(0), help="Of an hour of a remote sandbox.")
 @click.option("--no-baselines", is_flag=True, help="Measure the profiles alone.")
@@ -144,6 +146,7 @@ def measure(
     output: Path,
     seed: int | None,
     data: str | None,
+    peers: str | None,
     yes: bool,
     price: float | None,
     no_baselines: bool,
@@ -159,6 +162,7 @@ def measure(
         image,
         data_image,
         baselines=not no_baselines,
+        peers=peers_python(peers),
     )
     asked = estimate(scenarios, settings)
     if asked is not None:

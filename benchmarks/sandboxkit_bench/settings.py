@@ -33,6 +33,7 @@ class Settings:
         token: in the environment and the names of all that this run starts.
         options: `provider_options` of `create`, by provider.
         baselines: whether others are measured too.
+        peers: the interpreter that has the other libraries.
     """
 
     profiles: tuple[str, ...]
@@ -42,6 +43,7 @@ class Settings:
     token: str = field(default_factory=lambda: f"bench-{secrets.token_hex(6)}")
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     baselines: bool = True
+    peers: str = sys.executable
 
     def create(self, profile: str, *, useful: bool = False, fresh: bool = False) -> dict[str, Any]:
         """The arguments of `Sandbox.create` for a profile.
@@ -88,6 +90,21 @@ def images() -> tuple[str, str]:
     """The images that the environment names, else those that our own tests make."""
     tests = "sandboxkit-test"
     return os.environ.get(IMAGE, f"{tests}:base"), os.environ.get(DATA_IMAGE, f"{tests}:data")
+
+
+def peers_python(given: str | None) -> str:
+    """The interpreter of the environment that was named, else this one.
+
+    Raises:
+        FileNotFoundError: the one that was named has no Python.
+    """
+    if given is None:
+        return sys.executable
+    path = Path(given).absolute()
+    python = path / "bin" / "python" if path.is_dir() else path
+    if not python.exists():
+        raise FileNotFoundError(2, "there is no interpreter", str(python))
+    return str(python)
 
 
 def data_environment(given: str | None) -> Path | None:

@@ -15,6 +15,7 @@ from ..contenders.docker_api import ApiExec
 from ..contenders.docker_cli import DockerExec
 from ..contenders.host import HostCommand
 from ..contenders.kit import KitLive
+from ..contenders.peers.cases import peer_commands
 from ..settings import Settings, provider_of
 from ..trial import Fault, Trial
 
@@ -76,6 +77,7 @@ def commands(settings: Settings) -> list[Case]:
             HostCommand(COMMAND),
             ApiExec(settings, COMMAND),
             DockerExec(settings, COMMAND),
+            *peer_commands(settings, COMMAND),
         ]
     return cases
 

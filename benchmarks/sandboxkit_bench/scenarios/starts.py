@@ -15,6 +15,7 @@ from ..contenders.docker_cli import DockerRun
 from ..contenders.host import HostPython
 from ..contenders.kit import KitStart, inside_of
 from ..contenders.oci import Runtime
+from ..contenders.peers.cases import peer_starts
 from ..scenario import Ran
 from ..settings import Settings
 from ..trial import Fault, Trial
@@ -109,6 +110,7 @@ def bare(settings: Settings) -> list[Case]:
             Runtime(settings, START, "crun"),
             DockerRun(settings, START),
             ApiStart(settings, START),
+            *peer_starts(settings, START),
         ]
     return cases
 
