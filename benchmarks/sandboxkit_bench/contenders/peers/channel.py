@@ -59,9 +59,13 @@ class Driver:
         self._limit = limit
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the process
         command = [python, "-I", str(DRIVER), str(adapter), kind, json.dumps(options)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
-        )
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
+            )
+        except OSError:
+            self._errors.close()
+            raise
         try:
             told = self._receive()
         except (Fault, TimeoutError):
