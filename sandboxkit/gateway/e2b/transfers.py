@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import json
 import re
 import sys
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import UploadFile
@@ -73,27 +71,32 @@ class Transfers:
         path = path_in(self._info, user, request.query_params.get("path", ""))
         wanted = request.headers.get("range")
         if request.method == "GET" and wanted is None:
-            pieces = self._files.read_stream(path, user=user)
-            first, found = await _both(pieces, self._regular(path, user))
-            headers, length, status = _headers(found), found.size, 200
-            if first and not length:  # as those of /proc, of which nobody knows the size
-                return Stream(_bounded(first, pieces, sys.maxsize), OCTETS, headers)
-        else:
-            found = await self._regular(path, user)
-            offset, length, more = _part(wanted, found.size)
-            headers, status = _headers(found) | (more or {}), 200 if more is None else 206
-            if request.method == "HEAD":
-                headers["Content-Length"] = str(length)
-                return Response(None, status, headers, OCTETS)
-            pieces = self._files.read_stream(found.path, offset=offset, length=length, user=user)
-            first = await anext(pieces, b"")  # what cannot be read is told before the answer begins
-        if len(first) >= length:
-            await anext(pieces, b"")  # the end is there already; else there is more than was said
-            await pieces.aclose()
-            return Response(first[:length], status, headers, OCTETS)
+            return await self._whole(path, user)
+        found = await self._regular(path, user)
+        offset, length, more = _part(wanted, found.size)
+        status, headers = 200 if more is None else 206, _known(found) | (more or {})
         headers["Content-Length"] = str(length)
-        # A file that shrinks meanwhile ends the answer early, which its length then tells.
-        return Stream(_bounded(first, pieces, length), OCTETS, headers, status)
+        if request.method == "HEAD":
+            return Response(None, status, headers, OCTETS)
+        pieces = self._files.read_stream(found.path, offset=offset, length=length, user=user)
+        first = await anext(pieces, b"")  # what cannot be read is told before the answer begins
+        return Stream(_bounded([first], pieces, length), OCTETS, headers, status)
+
+    async def _whole(self, path: str, user: str | None) -> ASGIApp:
+        """The answer with a whole file; nobody asks for the size of one that is there at once."""
+        pieces = self._files.read_stream(path, user=user)
+        try:
+            begun = [await anext(pieces, b""), await anext(pieces, b"")]
+            if not begun[1]:
+                return Response(begun[0], 200, _headers(path), OCTETS)
+            found = await self._regular(path, user)
+        except BaseException:
+            await pieces.aclose()
+            raise
+        if not found.size:  # as those of /proc, of which nobody knows the size
+            return Stream(_bounded(begun, pieces, sys.maxsize), OCTETS, _headers(path))
+        headers = {**_known(found), "Content-Length": str(found.size)}
+        return Stream(_bounded(begun, pieces, found.size), OCTETS, headers)
 
     async def _regular(self, path: str, user: str | None) -> FileInfo:
         """What is known of a file that can be downloaded."""
@@ -193,41 +196,41 @@ def _part(text: str | None, size: int) -> tuple[int, int, dict[str, str] | None]
     return first, last - first + 1, {"Content-Range": f"bytes {first}-{last}/{size}"}
 
 
-def _headers(found: FileInfo) -> dict[str, str]:
+def _headers(path: str) -> dict[str, str]:
     return {
         "Accept-Ranges": "bytes",
-        "Content-Disposition": f"inline; filename*=UTF-8''{quote(found.name)}",
-        "Last-Modified": found.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(PurePosixPath(path).name)}",
         "X-Content-Type-Options": "nosniff",
     }
 
 
-async def _both(
-    pieces: AsyncGenerator[bytes], looking: Coroutine[Any, Any, FileInfo]
-) -> tuple[bytes, FileInfo]:
-    """The first piece of a file, read while it is looked at what it is: one way less to it."""
-    reading = asyncio.ensure_future(anext(pieces, b""))
-    try:
-        found = await looking
-        return await reading, found
-    except BaseException:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-        await pieces.aclose()
-        raise
+def _known(found: FileInfo) -> dict[str, str]:
+    modified = found.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return {**_headers(found.path), "Last-Modified": modified}
 
 
-async def _bounded(first: bytes, rest: AsyncGenerator[bytes], length: int) -> AsyncGenerator[bytes]:
-    """So many bytes of a file, which may grow while it is read."""
+async def _bounded(
+    begun: Sequence[bytes], rest: AsyncGenerator[bytes], length: int
+) -> AsyncGenerator[bytes]:
+    """So many bytes of a file; one that grows while it is read would be longer than was said.
+
+    One that shrinks ends the answer early, which its length then tells.
+    """
     async with contextlib.aclosing(rest):
-        yield first
-        left = length - len(first)
-        async for piece in rest:
+        left = length
+        async for piece in _chained(begun, rest):
             if len(piece) >= left:
                 yield Last(piece[:left])
                 return
             yield piece
             left -= len(piece)
+
+
+async def _chained(begun: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    for piece in begun:
+        yield piece
+    async for piece in rest:
+        yield piece
 
 
 async def _pieces(part: UploadFile) -> AsyncIterator[bytes]:
