@@ -67,6 +67,18 @@ WIRES = {
 """By profile."""
 
 
+BEHIND_LACKS = {"docker": ["pause_on_timeout"]}
+"""What a provider has not that serves instead of ``local``."""
+
+
+def settings_of(wire: Wire) -> dict[str, object]:
+    """The settings of a wire's profile, with what is lacking in the provider behind it."""
+    without = wire.settings.get("without", [])
+    assert isinstance(without, list)
+    lacking = BEHIND_LACKS.get(os.environ.get(BEHIND, "local"), [])
+    return {**wire.settings, "without": [*without, *lacking]} if lacking else {**wire.settings}
+
+
 class Served:
     """A server, and the daemon behind it, which nobody else uses.
 
@@ -148,7 +160,7 @@ def serve(profiles: Iterable[str]) -> None:
             wire = WIRES[profile]
             served = _served[profile] = Served(wire)
             os.environ.update(served.variables)
-            lines = [f"{name} = {json.dumps(value)}" for name, value in wire.settings.items()]
+            lines = [f"{name} = {json.dumps(value)}" for name, value in settings_of(wire).items()]
             tables += [f"[profiles.{profile}]", f'provider = "{wire.provider}"', *lines]
     if tables:
         place = Path(tempfile.mkdtemp(prefix="sandboxkit-wires-"))

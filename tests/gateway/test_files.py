@@ -48,6 +48,16 @@ def test_files_that_are_no_plain_ones(sandbox: Sandbox) -> None:
         sandbox.files.read("lost")
 
 
+def test_a_file_that_grows_is_read_as_it_was(sandbox: Sandbox) -> None:
+    sandbox.files.write("log", b"x" * 100_000)
+    writes = "while head -c 5000 /dev/zero; do sleep 0.001; done >> log"
+    writing = sandbox.commands.run(writes, background=True)
+    sizes = [len(sandbox.files.read("log", format="bytes")) for _ in range(8)]
+    writing.kill()
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+
+
 def test_looking_and_moving(sandbox: Sandbox) -> None:
     assert sandbox.files.make_dir("box/inner") is True
     assert sandbox.files.make_dir("box/inner") is False

@@ -6,9 +6,8 @@ import contextlib
 import errno
 import json
 import re
-import sys
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
@@ -21,7 +20,7 @@ from starlette.types import ASGIApp
 from ...errors import FileError, PathIsDirectoryError, PathNotFoundError, SandboxError
 from ...models import FileInfo, SandboxInfo
 from ...sandbox import AsyncSandbox
-from ..http import Last, Stream, chunks_of
+from ..http import Stream, chunks_of
 from ..refusal import Refusal, refusal_of
 from .connect import ConnectError
 from .entries import resolved
@@ -71,32 +70,27 @@ class Transfers:
         path = path_in(self._info, user, request.query_params.get("path", ""))
         wanted = request.headers.get("range")
         if request.method == "GET" and wanted is None:
-            return await self._whole(path, user)
+            small = await self._small(path, user)
+            if small is not None:
+                return Response(small, 200, _headers(path), OCTETS)
         found = await self._regular(path, user)
         offset, length, more = _part(wanted, found.size)
         status, headers = 200 if more is None else 206, _known(found) | (more or {})
-        headers["Content-Length"] = str(length)
         if request.method == "HEAD":
+            headers["Content-Length"] = str(length)
             return Response(None, status, headers, OCTETS)
-        pieces = self._files.read_stream(found.path, offset=offset, length=length, user=user)
+        span = length if length or wanted else None  # as of /proc's, whose sizes nobody knows
+        if span is not None:
+            headers["Content-Length"] = str(length)
+        pieces = self._files.read_stream(found.path, offset=offset, length=span, user=user)
         first = await anext(pieces, b"")  # what cannot be read is told before the answer begins
-        return Stream(_bounded([first], pieces, length), OCTETS, headers, status)
+        return Stream(_after(first, pieces), OCTETS, headers, status)
 
-    async def _whole(self, path: str, user: str | None) -> ASGIApp:
-        """The answer with a whole file; nobody asks for the size of one that is there at once."""
-        pieces = self._files.read_stream(path, user=user)
-        try:
-            begun = [await anext(pieces, b""), await anext(pieces, b"")]
-            if not begun[1]:
-                return Response(begun[0], 200, _headers(path), OCTETS)
-            found = await self._regular(path, user)
-        except BaseException:
-            await pieces.aclose()
-            raise
-        if not found.size:  # as those of /proc, of which nobody knows the size
-            return Stream(_bounded(begun, pieces, sys.maxsize), OCTETS, _headers(path))
-        headers = {**_known(found), "Content-Length": str(found.size)}
-        return Stream(_bounded(begun, pieces, found.size), OCTETS, headers)
+    async def _small(self, path: str, user: str | None) -> bytes | None:
+        """A file that comes in one piece, whose size need not be asked for; else ``None``."""
+        async with contextlib.aclosing(self._files.read_stream(path, user=user)) as pieces:
+            first = await anext(pieces, b"")
+            return None if await anext(pieces, b"") else first
 
     async def _regular(self, path: str, user: str | None) -> FileInfo:
         """What is known of a file that can be downloaded."""
@@ -209,28 +203,12 @@ def _known(found: FileInfo) -> dict[str, str]:
     return {**_headers(found.path), "Last-Modified": modified}
 
 
-async def _bounded(
-    begun: Sequence[bytes], rest: AsyncGenerator[bytes], length: int
-) -> AsyncGenerator[bytes]:
-    """So many bytes of a file; one that grows while it is read would be longer than was said.
-
-    One that shrinks ends the answer early, which its length then tells.
-    """
+async def _after(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    # A file that shrinks meanwhile ends the answer early, which its length then tells.
     async with contextlib.aclosing(rest):
-        left = length
-        async for piece in _chained(begun, rest):
-            if len(piece) >= left:
-                yield Last(piece[:left])
-                return
+        yield first
+        async for piece in rest:
             yield piece
-            left -= len(piece)
-
-
-async def _chained(begun: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    for piece in begun:
-        yield piece
-    async for piece in rest:
-        yield piece
 
 
 async def _pieces(part: UploadFile) -> AsyncIterator[bytes]:
