@@ -14,7 +14,7 @@ from ...errors import SandboxError
 from ...process import AsyncProcess
 from ...sandbox import AsyncSandbox
 from .faults import fault
-from .logs import Log, Stream
+from .logs import Budget, Log, Stream
 
 __all__ = ["Command", "Session", "Sessions"]
 
@@ -24,6 +24,10 @@ MOST = 500
 """Sessions of one sandbox."""
 REMEMBERED = 1000
 """Commands that a session remembers."""
+MOST_TEXT = 32 << 20
+"""Characters of all commands that the sessions of a sandbox remember."""
+AHEAD = 64 << 10
+"""Bytes kept of what a shell's children write while it runs no command."""
 
 
 class Command:
@@ -37,10 +41,12 @@ class Command:
         input: the pipe that its input comes from, a path; ``None`` is that it has none.
     """
 
-    def __init__(self, text: str, *, takes_input: bool, by_line: bool) -> None:
+    def __init__(
+        self, text: str, *, takes_input: bool, by_line: bool, budget: Budget | None = None
+    ) -> None:
         self.id = str(uuid.uuid4())
         self.text = text
-        self.log = Log(by_line=by_line)
+        self.log = Log(by_line=by_line, budget=budget)
         self.exit_code: int | None = None
         self.ended = asyncio.Event()
         self.input = f"/tmp/.daytona-{self.id}" if takes_input else None
@@ -107,6 +113,7 @@ class _Splitter:
             self._rest = self._rest[stop + 1 :]
             self._at += 1
             command.close(self._stream, code)
+        self._rest = self._rest[-AHEAD:]
 
 
 def _overlap(data: bytes, start: bytes) -> int:
@@ -125,16 +132,24 @@ class Session:
         sandbox: where.
         shell: the process.
         vendor: whether its output comes by the line, as Daytona's does.
+        budget: what the output of all sessions of the sandbox may take.
     """
 
     def __init__(
-        self, identifier: str, sandbox: AsyncSandbox, shell: AsyncProcess, *, vendor: bool
+        self,
+        identifier: str,
+        sandbox: AsyncSandbox,
+        shell: AsyncProcess,
+        *,
+        vendor: bool,
+        budget: Budget,
     ) -> None:
         self.id = identifier
         self.commands: list[Command] = []
         self._sandbox = sandbox
         self._shell = shell
         self._vendor = vendor
+        self._budget = budget
         self._ended = False
         self._reading = asyncio.create_task(self._read())
 
@@ -148,16 +163,24 @@ class Session:
             raise fault(410, f"session {self.id} has ended", "SESSION_ENDED")
         if len(self.commands) >= REMEMBERED:
             raise fault(429, f"a session runs {REMEMBERED} commands")
-        command = Command(text, takes_input=not waiting, by_line=self._vendor)
+        if self._budget.texts + len(text) > MOST_TEXT:
+            raise fault(429, "the commands of this sandbox's sessions are too long to remember")
+        command = Command(text, takes_input=not waiting, by_line=self._vendor, budget=self._budget)
         self.commands.append(command)
+        self._budget.texts += len(text)
         try:
             await self._shell.write(command.line())
         except (BrokenPipeError, SandboxError):
-            self.commands.remove(command)
+            self._forget(command)
             raise fault(410, f"session {self.id} has ended", "SESSION_ENDED") from None
         if waiting:
             await command.ended.wait()
         return command
+
+    def _forget(self, command: Command) -> None:
+        self.commands.remove(command)
+        self._budget.texts -= len(command.text)
+        command.log.release()
 
     def command(self, identifier: str) -> Command:
         """One by its name.
@@ -214,6 +237,8 @@ class Session:
         """Let go of it; it lives on."""
         self._reading.cancel()
         await asyncio.wait({self._reading})
+        for command in [*self.commands]:
+            self._forget(command)
         await self._shell.close()
 
 
@@ -228,6 +253,7 @@ class Sessions:
         self._sandbox = sandbox
         self._sessions: dict[str, Session] = {}
         self._making: set[str] = set()
+        self._budget = Budget()
 
     async def make(
         self, identifier: str, shell: str, *, env: dict[str, str], user: str | None, vendor: bool
@@ -248,7 +274,9 @@ class Sessions:
             )
         finally:
             self._making.discard(identifier)
-        self._sessions[identifier] = Session(identifier, self._sandbox, process, vendor=vendor)
+        self._sessions[identifier] = Session(
+            identifier, self._sandbox, process, vendor=vendor, budget=self._budget
+        )
 
     def get(self, identifier: str) -> Session:
         """One by its name.
