@@ -182,7 +182,7 @@ class BlaxelProvider(GuestProvider):
 
     async def set_lifetime(self, request: LifetimeRequest) -> SandboxInfo:
         found = await self._machines.look(request.sandbox_id, "set_lifetime")
-        found.spec.lifecycle = records.lifecycle(request.lifetime)
+        found.spec.lifecycle = records.lifecycle(request.lifetime, records.idle_of(found))
         ends = records.ends_of(found)
         self._machines.put(await self._changed("set_lifetime", found))
         return replace(await self.connect(request), expires_at=ends)

@@ -87,6 +87,20 @@ def lifecycle(lifetime: float | None, idle: str | None = None) -> sdk.SandboxLif
     return sdk.SandboxLifecycle(expiration_policies=policies)
 
 
+def idle_of(found: sdk.Sandbox) -> str | None:
+    """The duration without activity after which Blaxel deletes a sandbox, if it does."""
+    for policy in _policies(found):
+        if str(policy.type_) == "ttl-idle" and isinstance(policy.value, str):
+            return policy.value
+    return None
+
+
+def _policies(found: sdk.Sandbox) -> list[sdk.ExpirationPolicy]:
+    cycle = found.spec.lifecycle
+    policies = [] if isinstance(cycle, sdk.Unset) else cycle.expiration_policies
+    return [] if isinstance(policies, sdk.Unset) else policies
+
+
 def _policy(kind: str, value: str) -> sdk.ExpirationPolicy:
     made = sdk.ExpirationPolicy.from_dict({"type": kind, "value": value, "action": "delete"})
     assert made is not None
@@ -142,12 +156,9 @@ def sandbox_info(found: sdk.Sandbox, isolation: str) -> SandboxInfo:
 
 def ends_of(found: sdk.Sandbox) -> datetime | None:
     """When it ends by a date, or by its age as Blaxel counts it."""
-    cycle = found.spec.lifecycle
-    policies = [] if isinstance(cycle, sdk.Unset) else cycle.expiration_policies
-    if not isinstance(policies, sdk.Unset):
-        for policy in policies:
-            if str(policy.type_) == "date" and (ends := _moment(policy.value)) is not None:
-                return ends
+    for policy in _policies(found):
+        if str(policy.type_) == "date" and (ends := _moment(policy.value)) is not None:
+            return ends
     if isinstance(found.expires_in, int):
         return datetime.now(UTC) + timedelta(seconds=found.expires_in)
     return None
