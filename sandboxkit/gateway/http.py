@@ -22,6 +22,7 @@ __all__ = [
     "json_answer",
     "json_of",
     "parse_object",
+    "while_there",
     "whole_body",
 ]
 
@@ -148,7 +149,7 @@ class Stream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write it."""
         try:
-            async with _while_there(receive):
+            async with while_there(receive):
                 await self._write(send)
         finally:
             close = getattr(self._parts, "aclose", None)
@@ -168,7 +169,7 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def _while_there(receive: Receive) -> AsyncIterator[None]:
+async def while_there(receive: Receive) -> AsyncIterator[None]:
     """Cancel what is done here when the client goes away, and go on after it."""
     here = asyncio.current_task()
     assert here is not None

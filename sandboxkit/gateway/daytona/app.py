@@ -170,7 +170,7 @@ class Gateway:
         record, tenant = self._for_toolbox(request, path)
         with self.fleet.meter.stream(tenant), self._clocks.using(record):
             live = await self._awake(record)
-            toolbox = Toolbox(live, self._settings, self.fleet.provider)
+            toolbox = Toolbox(live, self._settings, self.fleet)
             answer = await toolbox.answer(request, path[2:])
             await answer(request.scope, request.receive, send)
 
@@ -193,7 +193,7 @@ class Gateway:
         record, tenant = self._for_toolbox(request, path)
         with self.fleet.meter.stream(tenant), self._clocks.using(record):
             live = await self._awake(record)
-            toolbox = Toolbox(live, self._settings, self.fleet.provider)
+            toolbox = Toolbox(live, self._settings, self.fleet)
             await toolbox.serve(socket, request, path[2:])
 
     async def _awake(self, record: SandboxRecord) -> Live[Machine]:

@@ -300,7 +300,8 @@ class ControlPlane:
     async def _sign(self, record: SandboxRecord, request: Request, *, port: str) -> Response:
         number = port_number(port)
         seconds = request.query_params.get("expiresInSeconds", "60")
-        if not (seconds.isdigit() and 0 < int(seconds[:9]) <= LONGEST_SIGNED):
+        plain = seconds.isascii() and seconds.isdigit() and len(seconds) <= 9
+        if not (plain and 0 < int(seconds) <= LONGEST_SIGNED):
             raise fault(400, f"expiresInSeconds is not a number from 1 to {LONGEST_SIGNED}")
         token = secrets.token_hex(16)
         signed: dict[str, Any] = record.options.setdefault("signed", {})

@@ -13,7 +13,7 @@ from ..refusal import Refusal
 from .faults import fault
 from .fields import flag, number, pairs, text
 
-__all__ = ["AUTO_STOP", "Wanted", "network_of", "template_of", "wanted_of"]
+__all__ = ["AUTO_STOP", "Wanted", "network_of", "resources_of", "template_of", "wanted_of"]
 
 AUTO_STOP = 15
 """Minutes without use after which a sandbox is stopped whose maker does not say."""
@@ -47,7 +47,6 @@ class Wanted:
         env: set for every command.
         user: who commands run as; ``None`` is the template's.
         network: for `create`; ``None`` is as the profile has it.
-        resources: for `create`.
         options: what is kept of it, to be told again and to start it again.
     """
 
@@ -58,7 +57,6 @@ class Wanted:
     env: dict[str, str]
     user: str | None
     network: str | list[str] | None
-    resources: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -99,7 +97,6 @@ def wanted_of(body: Mapping[str, Any]) -> Wanted:
         env=env,
         user=user,
         network=network,
-        resources=_resources(options),
         options=options,
     )
 
@@ -135,12 +132,13 @@ def _image(body: Mapping[str, Any]) -> str | None:
     return found[1]
 
 
-def _resources(options: Mapping[str, Any]) -> dict[str, Any]:
+def resources_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits to create with, from what is kept of a sandbox."""
     found: dict[str, Any] = {}
-    if options["cpu"]:
+    if options.get("cpu"):
         found["cpu"] = options["cpu"]
     for name in ("memory", "disk"):
-        if options[name]:
+        if options.get(name):
             found[name] = f"{options[name]}GiB"
     return found
 

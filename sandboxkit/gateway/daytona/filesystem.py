@@ -44,7 +44,7 @@ class Filesystem:
     async def list(self, request: Request) -> Response:
         """What is in a directory."""
         depth = request.query_params.get("depth") or "1"
-        if not (depth.isdigit() and 0 < int(depth[:9]) <= DEEPEST):
+        if not (depth.isascii() and depth.isdigit() and 0 < int(depth[:9]) <= DEEPEST):
             raise fault(400, f"depth is not a number from 1 to {DEEPEST}")
         found = await self._files.list(self._path(request, default="."), depth=int(depth))
         return json_answer([_shown(one) for one in found])
@@ -117,7 +117,7 @@ class Filesystem:
         for line in result.stdout.splitlines():
             file, _, rest = line.partition("\0")
             number, _, content = rest.partition(":")
-            if number.isdigit():
+            if number.isascii() and number.isdigit():
                 matches.append({"file": file, "line": int(number), "content": content})
         return json_answer(matches)
 

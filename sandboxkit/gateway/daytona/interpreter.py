@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -63,7 +65,7 @@ class Interpreter:
             given = json.loads(message or "")
             if not isinstance(given, dict):
                 raise fault(400, "the request is not an object")
-            await self._execute(socket, given)
+            await self._attended(socket, given)
         except ValueError:
             await socket.close(BROKEN, "the request is not JSON")
         except Refusal as refusal:
@@ -75,6 +77,19 @@ class Interpreter:
         else:
             await socket.close()
 
+    async def _attended(self, socket: Socket, given: dict[str, Any]) -> None:
+        """Run it for as long as the client listens: nobody would hear of it after that."""
+        running = asyncio.create_task(self._execute(socket, given))
+        leaving = asyncio.create_task(socket.left())
+        try:
+            await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+        finally:
+            for task in (running, leaving):
+                task.cancel()
+            await asyncio.gather(running, leaving, return_exceptions=True)
+
     async def _execute(self, socket: Socket, given: dict[str, Any]) -> None:
         events = self._sandbox.stream_code(
             whole(given, "code"),
@@ -82,12 +97,13 @@ class Interpreter:
             env=pairs(given, "envs"),
             timeout=number(given, "timeout") or DEADLINE,
         )
-        async for event in events:
-            if isinstance(event, OutputText):
-                await socket.send(json.dumps({"type": event.stream, "text": event.text}))
-            elif isinstance(event, CodeError):
-                told = {"name": event.name, "value": event.value, "traceback": event.traceback}
-                await socket.send(json.dumps({"type": "error", **told}))
+        async with contextlib.aclosing(events):  # type: ignore[type-var]
+            async for event in events:
+                if isinstance(event, OutputText):
+                    await socket.send(json.dumps({"type": event.stream, "text": event.text}))
+                elif isinstance(event, CodeError):
+                    told = {"name": event.name, "value": event.value, "traceback": event.traceback}
+                    await socket.send(json.dumps({"type": "error", **told}))
         await socket.send(json.dumps({"type": "control", "text": "completed"}))
 
 

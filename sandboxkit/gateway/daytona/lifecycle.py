@@ -18,7 +18,7 @@ from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
 from ..keys import Tenant
 from ..state import SandboxRecord, SnapshotRecord
-from .creating import Wanted, template_of
+from .creating import Wanted, resources_of, template_of
 from .faults import fault
 from .machine import Machine
 from .shapes import DEFAULT_SNAPSHOT
@@ -63,9 +63,7 @@ class Lifecycle:
             origin = await asyncio.to_thread(self._origin, wanted, tenant)
             async with self._fleet.room(tenant):
                 identifier = str(uuid.uuid4())
-                sandbox = await self._make(
-                    origin, wanted.options, wanted.labels, identifier, wanted.resources
-                )
+                sandbox = await self._make(origin, wanted.options, wanted.labels, identifier)
                 record = SandboxRecord(
                     id=identifier,
                     tenant=tenant.name,
@@ -90,7 +88,6 @@ class Lifecycle:
         options: dict[str, Any],
         labels: dict[str, str],
         identifier: str,
-        resources: dict[str, Any] | None = None,
         left: float | None = None,
     ) -> AsyncSandbox:
         ttl = options["ttl"] * 60 or None
@@ -102,7 +99,7 @@ class Lifecycle:
             metadata=labels,
             user=options["user"] or None,
             network=options["network"],
-            resources=resources or None,
+            resources=resources_of(options) or None,
         )
 
     @contextlib.contextmanager
@@ -179,18 +176,20 @@ class Lifecycle:
             record.options["halted"] = True  # clients wait for it to be stopped
             if live.info.state == "running":
                 live.info = await live.sandbox.pause(self.left(record))
+            record.options["stopped_at"] = record.options.get("stopped_at") or time.time()
+            await self._fleet.state.save(record)
             return
         if live.info.state == "paused":
             await live.sandbox.resume()
         taken = await live.sandbox.snapshot()
-        record.options["stopped"] = taken.address
+        record.options.update(stopped=taken.address, stopped_at=time.time())
         await live.sandbox.kill()
         await self._fleet.shelve(record)
 
     async def start(self, record: SandboxRecord) -> None:
         """Start a stopped or paused sandbox. It may run already."""
         stopped = record.options.get("stopped")
-        record.options.update(halted=False, archived=False)
+        record.options.update(halted=False, archived=False, stopped_at=0.0)
         if not stopped:
             live = await self._fleet.fresh(record)
             if live.info.state == "paused":
@@ -285,7 +284,7 @@ class Lifecycle:
                     address=made.address,
                     token=secrets.token_urlsafe(32),
                     traffic_token=secrets.token_urlsafe(24),
-                    options={**record.options, "name": name, "signed": {}},
+                    options={**record.options, "name": name, "signed": {}, "stopped_at": 0.0},
                 )
                 return await self._fleet.add(copy, made)
 

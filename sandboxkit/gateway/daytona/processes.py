@@ -19,7 +19,8 @@ from ...errors import (
 )
 from ...models import CommandResult
 from ...process import AsyncProcess
-from ..http import json_answer, json_of
+from ..http import json_answer, json_of, while_there
+from ..refusal import Refusal
 from .faults import fault
 from .fields import number, pairs, text, texts, whole
 from .machine import Machine, environment
@@ -57,8 +58,10 @@ class Processes:
         body = await json_of(request, MOST_CODE)
         command = whole(body, "command")
         argv = [*MERGED, self._machine.shell, "-c", command]
-        result = await self._run(argv, body, cwd=text(body, "cwd"))
-        return json_answer({"exitCode": result[0], "result": result[1]})
+        async with while_there(request.receive):
+            result = await self._run(argv, body, cwd=text(body, "cwd"))
+            return json_answer({"exitCode": result[0], "result": result[1]})
+        raise _left()
 
     async def run_code(self, request: Request) -> Response:
         """Run code in an interpreter of its own."""
@@ -68,10 +71,12 @@ class Processes:
         if program is None:
             raise fault(400, f"the language {language!r:.40} is not known")
         argv = [*MERGED, *program, *texts(body, "argv")]
-        result = await self._run(argv, body, cwd=None, stdin=code)
-        return json_answer(
-            {"exitCode": result[0], "result": result[1], "artifacts": {"charts": []}}
-        )
+        async with while_there(request.receive):
+            result = await self._run(argv, body, cwd=None, stdin=code)
+            return json_answer(
+                {"exitCode": result[0], "result": result[1], "artifacts": {"charts": []}}
+            )
+        raise _left()
 
     async def _run(
         self, argv: list[str], body: dict[str, Any], *, cwd: str | None, stdin: str = ""
@@ -115,6 +120,10 @@ class Processes:
                     continue
             result = await process.wait()
         return result
+
+
+def _left() -> Refusal:
+    return fault(499, "the client has left, and what it ran was ended")
 
 
 def exit_code_of(result: CommandResult, *, vendor: bool) -> int:

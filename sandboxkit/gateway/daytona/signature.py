@@ -35,5 +35,7 @@ def check_signature(query: Mapping[str, str], method: str, record: SandboxRecord
         query.get("signature", "").encode("utf-8", "replace"), wanted.encode()
     ):
         raise fault(401, "the signature is not valid")
-    if not expires.isdigit() or (int(expires[:15]) and int(expires[:15]) < time.time()):
+    if not (expires.isascii() and expires.isdigit()) or (
+        int(expires[:15]) and int(expires[:15]) < time.time()
+    ):
         raise fault(401, "the signed URL has expired")

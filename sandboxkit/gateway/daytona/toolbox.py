@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from ...errors import PortRefusedError
-from ...provider import ConnectPortRequest, Provider
-from ..fleet import Live
+from ...provider import ConnectPortRequest
+from ..fleet import Fleet, Live
 from ..http import json_answer, json_of
 from ..refusal import Refusal
 from ..routing import port_number
@@ -40,16 +40,17 @@ class Toolbox:
     Args:
         live: the sandbox.
         settings: how to serve.
-        provider: behind it.
+        fleet: that it is of.
     """
 
-    def __init__(self, live: Live[Machine], settings: Settings, provider: Provider) -> None:
+    def __init__(self, live: Live[Machine], settings: Settings, fleet: Fleet[Machine]) -> None:
         self._live = live
         self._machine = live.extra
         self._options = live.record.options
         self._vendor = settings.fidelity == "vendor"
         self._max = settings.max_upload
-        self._provider = provider
+        self._provider = fleet.provider
+        self._state = fleet.state
 
     async def answer(self, request: Request, path: list[str]) -> ASGIApp:
         """Serve a request.
@@ -235,7 +236,7 @@ class Toolbox:
     async def _open_terminal(self, socket: Socket, request: Request) -> None:
         query = request.query_params
         size = {name: query.get(name) or "0" for name in ("rows", "cols")}
-        if not query.get("id") or not all(one.isdigit() for one in size.values()):
+        if not query.get("id") or not all(one.isascii() and one.isdigit() for one in size.values()):
             raise fault(400, "the PTY has no id, or no size")
         terminals = self._machine.terminals
         envs = {**environment(self._options), **envs_of(socket.offered)}
@@ -286,6 +287,7 @@ class Toolbox:
         for name in texts(body, "unset"):
             added.pop(name, None)
         self._options["set_env"] = {**added, **pairs(body, "set")}
+        await self._state.save(self._live.record)
         return Response(status_code=200)
 
     # -- ports --------------------------------------------------------------------------------
