@@ -25,8 +25,11 @@ def config() -> None:
 @click.option("--origin", is_flag=True, help="Say where each value came from.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, profile: str | None, origin: bool) -> None:
-    """Show a profile (the default one) as `create` will use it. Secrets are never shown."""
+def show(ctx: click.Context, profile: str | None, origin: bool) -> int:
+    """Show a profile (the default one) as `create` will use it. Secrets are never shown.
+
+    Exits 1 if something is wrong in any profile or template, which it says on standard error.
+    """
     loaded = load_config()
     problems = loaded.problems()
     try:
@@ -47,6 +50,7 @@ def show(ctx: click.Context, profile: str | None, origin: bool) -> None:
         print_table(("KEY", "VALUE"), [row[:2] for row in rows])
     for problem in problems:
         click.echo(f"wrong: {problem}", err=True)
+    return 1 if problems else 0
 
 
 def _rows(resolved: ResolvedProfile) -> list[tuple[str, str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from sandboxkit.errors import SandboxError
+from sandboxkit.units import format_size
 
 if TYPE_CHECKING:
     from sandboxkit import OutputChunk, Process, Sandbox
@@ -47,7 +48,20 @@ def run_streaming(sandbox: Sandbox, command: str | Sequence[str], **options: Any
         process.close()
         copier.join()
     copier.check()
+    if result.oom:
+        click.echo(f"sandboxkit: {_out_of_memory(sandbox)}", err=True)
     return result.exit_code
+
+
+def _out_of_memory(sandbox: Sandbox) -> str:
+    said = "the kernel killed a process of the command for want of memory"
+    try:
+        limit = sandbox.metrics().memory_limit
+    except (SandboxError, OSError):
+        limit = None  # the command's end is what matters, and it is known
+    if limit is None:
+        return f"{said}; --memory SIZE gives a sandbox more"
+    return f"{said}: the sandbox may use {format_size(limit)}; --memory SIZE gives one more"
 
 
 def _feed(process: Process) -> None:

@@ -198,10 +198,18 @@ def _leave_out(name: str, problem: str) -> None:
 
 def _wrong_settings(resolved: ResolvedProfile) -> list[str]:
     """What the profile's provider would refuse, as far as that can be known here."""
-    if not resolved.has_settings or resolved.provider not in provider_names():
+    if resolved.provider not in (AUTO, *provider_names()):
+        return [_no_provider(resolved)]
+    if not resolved.has_settings or resolved.provider == AUTO:
         return []
     try:
         provider = load_provider(resolved.provider)
     except SandboxError:
         return []  # whoever uses the provider hears of it
     return resolved.wrong_settings(provider.settings_type)
+
+
+def _no_provider(resolved: ResolvedProfile) -> str:
+    name = resolved.provider
+    meant = suggestion(name, [AUTO, *provider_names()])
+    return f"{resolved.origin['provider']}: provider {name!r} is not installed; {meant}"

@@ -65,12 +65,14 @@ class Reply:
         stderr: its standard error.
         exit_code: its status, 0-255.
         signal: the signal that ends it instead.
+        oom: whether it counts as ended for want of memory.
     """
 
     stdout: bytes | str = b""
     stderr: bytes | str = b""
     exit_code: int = 0
     signal: int | None = None
+    oom: bool = False
 
 
 @dataclass(slots=True)
@@ -353,7 +355,7 @@ class _Scripted(ProcessStream):
             data = content.encode() if isinstance(content, str) else content
             if data:
                 yield OutputChunk("stdout" if stream == "stdout" else "stderr", data, 0)
-        yield Exited(None if reply.signal else reply.exit_code, reply.signal)
+        yield Exited(None if reply.signal else reply.exit_code, reply.signal, oom=reply.oom)
         yield Closed()
 
     async def send_stdin(self, data: bytes) -> None:

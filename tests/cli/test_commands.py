@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from sandboxkit import Sandbox
 from sandboxkit.cli.addresses import choose
 from sandboxkit.cli.app import run
 from sandboxkit.errors import InvalidRequestError
+from sandboxkit.models import SandboxMetrics
 from sandboxkit.testing import Reply, World, world
 
 
@@ -72,6 +74,20 @@ def test_run_exits_as_the_command_does(cli: Command, memory: World, status: int)
     done = cli("run", "--", "some", "command")
     assert done == (status, "to out\n", "to err\n")
     assert not memory.sandboxes, "the sandbox outlived the command"
+
+
+def test_what_memory_ended_says_so(
+    cli: Command, memory: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.reply("*", Reply(signal=9, oom=True))
+    done = cli("run", "--", "eats")
+    assert done.status == 137
+    assert done.err.startswith("sandboxkit: the kernel killed a process of the command for want")
+    assert done.err.count("\n") == 1
+    # This provider measures nothing, so what another would say is put in its place.
+    use = SandboxMetrics(at=datetime.now(UTC), memory_limit=64 << 20)
+    monkeypatch.setattr(Sandbox, "metrics", lambda self: use)
+    assert "the sandbox may use 64.0 MiB" in cli("run", "--", "eats").err
 
 
 def test_run_json(cli: Command, memory: World) -> None:
@@ -408,13 +424,24 @@ def test_a_wrong_profile_harms_only_who_uses_it(
         done = cli(*command)
         for word in ("lifetme", "resources.cpus", "'lifetime'", "'cpu'"):
             assert word in done.out + done.err, command
-    assert cli("config", "show", "one").status == 0
+    assert cli("config", "show", "one").status == 1
     shown = cli("config", "show", "two")
     assert (shown.status, "lifetme" in shown.err, "cpus" in shown.err) == (1, True, True)
     assert len(cli("config", "show", "--json").json["wrong"]) == 2
     assert cli("create", "-p", "one").status == 1
     assert cli("create", "-p", "two").status == 1
     assert cli("kill", address[: len("memory:") + 4]).status == 0
+
+
+def test_a_mistyped_provider_is_told_of(cli: Command, tmp_path: Path) -> None:
+    (tmp_path / "sandboxkit.toml").write_text('[profiles.p]\nprovider = "memry"\n')
+    shown = cli("config", "show")
+    assert (shown.status, shown.err.count("wrong: ")) == (1, 1)
+    for told in (shown.err, cli("doctor").out):
+        for word in ("[profiles.p]", "'memry' is not installed", "did you mean 'memory'?"):
+            assert word in told
+    (tmp_path / "sandboxkit.toml").write_text('[profiles.p]\nprovider = "auto"\n')
+    assert cli("config", "show").status == 0
 
 
 def test_config_path_needs_no_correct_file(cli: Command, tmp_path: Path) -> None:
