@@ -17,6 +17,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -190,7 +191,7 @@ def load_provider(name: str) -> type[Provider]:
     except SandboxError:
         raise
     except Exception as error:  # a stranger's module may raise anything
-        raise _unavailable(name, f"cannot be loaded: {_reason(error)}") from error
+        raise _unavailable(name, f"cannot be loaded: {_reason(error)}", error) from error
     called = getattr(provider, "name", None)
     if called != name:
         raise _unavailable(name, f"loads a class that calls itself {called!r}")
@@ -292,7 +293,7 @@ def _describe(name: str, point: EntryPoint) -> ProviderInfo:
         manager.check_pending()
         found = [info for infos in manager.hook.sandboxkit_providers() for info in infos]
     except Exception as error:  # a stranger's module may raise anything
-        raise _unavailable(name, f"has a broken plugin: {_reason(error)}") from error
+        raise _unavailable(name, f"has a broken plugin: {_reason(error)}", error) from error
     for info in found:
         if isinstance(info, ProviderInfo) and info.name == name:
             return info
@@ -311,13 +312,21 @@ def _not_found(name: str) -> ProviderNotFoundError:
     )
 
 
-def _unavailable(name: str, what: str) -> ProviderUnavailableError:
+def _unavailable(name: str, what: str, error: Exception | None = None) -> ProviderUnavailableError:
     owner = _owner(_entry_point(name))
+    hint = install_command(name) or f"pip install --upgrade {owner}"
+    if error is not None and not isinstance(error, ImportError):
+        hint = f"look at {_place(error)}"  # nothing is missing that could be installed
     return ProviderUnavailableError(
-        f"provider {name!r} (from {owner}) {what}",
-        provider=name,
-        hint=install_command(name) or f"pip install --upgrade {owner}",
+        f"provider {name!r} (from {owner}) {what}", provider=name, hint=hint
     )
+
+
+def _place(error: Exception) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
 
 
 def _owner(point: EntryPoint) -> str:

@@ -98,6 +98,31 @@ def test_a_missing_sdk_is_reported_with_the_reason(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sdk", "reason"),
+    [("\nlen(5)\n", "TypeError"), ("\ndef (:\n", "SyntaxError")],
+)
+def test_a_mistake_in_the_code_is_named_by_its_place(
+    install: Install,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    sdk: str,
+    reason: str,
+) -> None:
+    from sandboxkit.cli.app import run
+
+    install("acme")
+    (tmp_path / "acme_sdk.py").write_text(sdk)
+    with pytest.raises(ProviderUnavailableError, match=reason) as caught:
+        plugins.load_provider("acme")
+    assert caught.value.hint == f"look at {tmp_path / 'acme_sdk.py'}:2"
+    assert run(["doctor", "acme"]) == 1
+    told = capsys.readouterr().out
+    assert "acme: does not work" in told
+    assert "cannot be loaded" in told
+    assert f"try: {caught.value.hint}" in told
+
+
+@pytest.mark.parametrize(
     ("source", "reason"),
     [
         ("import no_such_module", "No module named 'no_such_module'"),

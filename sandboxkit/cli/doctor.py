@@ -15,6 +15,7 @@ from sandboxkit.plugins import (
     Check,
     ProviderInfo,
     all_providers,
+    load_provider,
     provider_info,
 )
 
@@ -85,12 +86,24 @@ def _everything() -> Iterator[tuple[str, Sequence[Check]]]:
 
 
 def _checks(info: ProviderInfo) -> Sequence[Check]:
-    if info.doctor is None:
-        return [Check("installed", True, "needs nothing else")]
-    found = list(info.doctor())
+    found = [Check("installed", True, "needs nothing else")]
+    if info.doctor is not None:
+        found = list(info.doctor())
+    found += _loading(info.name, found)
     if info.trial is not None and all(check.ok for check in found):
         found += info.trial()
     return found
+
+
+def _loading(name: str, found: Sequence[Check]) -> list[Check]:
+    """That it cannot be loaded, if it cannot be; nothing where something is known to be amiss."""
+    if not all(check.ok for check in found):
+        return []
+    try:
+        load_provider(name)
+    except SandboxError as error:
+        return [Check("loading", False, error.message, error.hint or "")]
+    return []
 
 
 def _configuration() -> Sequence[Check]:
