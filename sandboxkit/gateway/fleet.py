@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, TypeVar
 
-from ..errors import SandboxError, SandboxNotFoundError
+from ..errors import SandboxError, SandboxNotFoundError, SandboxPausedError
 from ..models import SandboxInfo
 from ..provider import Provider
 from ..resolve import Target, target
@@ -119,6 +119,7 @@ class Fleet(Generic[T]):
 
         Raises:
             SandboxNotFoundError: it has ended; it is forgotten.
+            SandboxPausedError: it has been shelved.
         """
         found = self._live.get(record.id)
         if found is not None:
@@ -127,14 +128,19 @@ class Fleet(Generic[T]):
             found = self._live.get(record.id)
             if found is not None:
                 return found
+            address = record.address
+            if not address:
+                raise SandboxPausedError(f"sandbox {record.id} is put away")
             try:
-                sandbox = await AsyncSandbox.connect(
-                    record.address, profile=self.profile, resume=False
-                )
+                sandbox = await AsyncSandbox.connect(address, profile=self.profile, resume=False)
                 info = await sandbox.info()
             except SandboxNotFoundError:
-                await self.forget(record)
-                raise
+                if await self.lost(record, address):
+                    raise
+                raise SandboxPausedError(f"sandbox {record.id} was put away meanwhile") from None
+            if record.address != address:
+                await sandbox.close()
+                raise SandboxPausedError(f"sandbox {record.id} was put away meanwhile")
             return self._hold(record, sandbox, info)
 
     async def fresh(self, record: SandboxRecord) -> Live[T]:
@@ -142,24 +148,28 @@ class Fleet(Generic[T]):
 
         Raises:
             SandboxNotFoundError: it has ended; it is forgotten.
+            SandboxPausedError: it has been shelved.
         """
+        address = record.address
         live = await self.open(record)
         try:
             live.info = await live.sandbox.info()
         except SandboxNotFoundError:
-            await self.forget(record)
-            raise
+            if await self.lost(record, address):
+                raise
+            return await self.fresh(record)  # it has been put away, or made again
         return live
 
     async def refresh(self, tenant: Tenant) -> dict[str, SandboxInfo]:
         """What there is of a tenant's, by the wire's id; what has ended is forgotten."""
-        mine = [one for one in self.state.sandboxes.values() if one.tenant == tenant.name]
+        mine = [
+            (one, one.address) for one in self.state.sandboxes.values() if one.tenant == tenant.name
+        ]
         listed = {info.address: info for info in await AsyncSandbox.list(self.profile)}
-        for record in mine:
-            gone = record.address and record.address not in listed
-            if gone and record.id in self.state.sandboxes:
-                await self.forget(record)
-        return {one.id: listed[one.address] for one in mine if one.address in listed}
+        for record, address in mine:
+            if address and address not in listed:
+                await self.lost(record, address)
+        return {one.id: listed[one.address] for one, _ in mine if one.address in listed}
 
     async def kill(self, record: SandboxRecord) -> bool:
         """End a sandbox; true if it was there."""
@@ -171,12 +181,31 @@ class Fleet(Generic[T]):
         await self.forget(record)
         return there
 
-    async def shelve(self, record: SandboxRecord) -> None:
-        """Let go of a sandbox that has ended but will be made again: its record has no address."""
-        self._opening.pop(record.id, None)
-        await self._close(self._live.pop(record.id, None))
+    async def shelve(self, live: Live[T]) -> None:
+        """End a sandbox that will be made again: its record stays, without an address.
+
+        The record is changed first. Whoever does not find the sandbox any more then knows that
+        it was put away; and if this process ends in between, only a sandbox's rest is lost.
+        """
+        record = live.record
         record.address = ""
+        self._opening.pop(record.id, None)
+        self._live.pop(record.id, None)
         await self.state.save(record)
+        try:
+            await live.sandbox.kill()
+        finally:
+            await self._close(live)
+
+    async def lost(self, record: SandboxRecord, address: str) -> bool:
+        """Forget a sandbox that was not found at an address; false if it is no longer there.
+
+        One that was put away, or made again, since its address was read has not ended.
+        """
+        if record.address != address:
+            return record.id not in self.state.sandboxes
+        await self.forget(record)
+        return True
 
     async def forget(self, record: SandboxRecord) -> None:
         """Let go of a sandbox that has ended. Idempotent."""

@@ -45,11 +45,22 @@ class Once:
                 return record
         return None
 
+    async def _told_or_made(
+        self,
+        tenant: str,
+        key: tuple[str, str],
+        told: Callable[[SandboxRecord], Awaitable[T | None]],
+        make: Callable[[], Awaitable[T]],
+    ) -> T:
+        record = self._found(tenant, key)
+        answer = None if record is None else await told(record)
+        return await make() if answer is None else answer
+
     async def made(
         self,
         tenant: str,
         key: tuple[str, str],
-        told: Callable[[SandboxRecord], T],
+        told: Callable[[SandboxRecord], Awaitable[T | None]],
         make: Callable[[], Awaitable[T]],
     ) -> T:
         """What was made with a key before, told again, or else what is made now.
@@ -57,16 +68,21 @@ class Once:
         Two requests at once are one: the second waits for the first, and makes it itself if
         the first fails.
 
+        Args:
+            tenant: who asks.
+            key: as `key_of` has it.
+            told: tells of what was made; ``None`` if it has ended.
+            make: makes it.
+
         Raises:
             Refusal: the key was used for something else.
         """
         name = (tenant, key[0])
         while (other := self._making.get(name)) is not None:
             await asyncio.wait({other})
-        record = self._found(tenant, key)
-        if record is not None:
-            return told(record)
-        making: asyncio.Future[T] = asyncio.ensure_future(make())
+        making: asyncio.Future[T] = asyncio.ensure_future(
+            self._told_or_made(tenant, key, told, make)
+        )
         self._making[name] = making
         try:
             return await making

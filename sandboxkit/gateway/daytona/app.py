@@ -201,6 +201,8 @@ class Gateway:
             raise fault(400, "Sandbox is not running")
         try:
             return await self.fleet.open(record)
+        except SandboxPausedError:  # it was stopped just now
+            raise fault(400, "Sandbox is not running") from None
         except SandboxNotFoundError:
             raise fault(404, "Sandbox not found") from None
 

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...errors import SandboxNotFoundError
+from ...errors import SandboxNotFoundError, SandboxPausedError
 from ..fleet import Fleet
 from ..http import json_answer, json_of
 from ..keys import Tenant
@@ -137,11 +137,13 @@ class ControlPlane:
         record = self._lifecycle.by_name(identifier, tenant.name)
         if record is None:
             raise missing
+        address = record.address
         try:
             return await about(record, request)
         except SandboxNotFoundError:
+            if not await self._fleet.lost(record, address):
+                raise fault(409, "Sandbox state change in progress") from None
             self._clocks.forget(record)
-            await self._fleet.forget(record)
             raise missing from None
 
     def place(self, request: Request) -> Place:
@@ -149,7 +151,10 @@ class ControlPlane:
         return place_of(request, self._settings, self._lifecycle.memory)
 
     async def _shown(self, record: SandboxRecord, request: Request) -> dict[str, Any]:
-        info = None if not record.address else (await self._fleet.fresh(record)).info
+        try:
+            info = (await self._fleet.fresh(record)).info
+        except SandboxPausedError:  # it has been put away
+            info = None
         state = "destroying" if record.id in self._leaving else shapes.state_of(record, info)
         return shapes.sandbox(record, state, self.place(request))
 

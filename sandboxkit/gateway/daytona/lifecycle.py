@@ -47,8 +47,14 @@ class Lifecycle:
 
     @contextlib.asynccontextmanager
     async def alone(self, record: SandboxRecord) -> AsyncIterator[None]:
-        """Do one thing to a sandbox at a time."""
+        """Do one thing to a sandbox at a time.
+
+        Raises:
+            SandboxNotFoundError: what was done before has ended it.
+        """
         async with self._busy.setdefault(record.id, asyncio.Lock()):
+            if record.id not in self._fleet.state.sandboxes:
+                raise SandboxNotFoundError(f"sandbox {record.id} has ended")
             yield
 
     # -- making -------------------------------------------------------------------------------
@@ -183,8 +189,7 @@ class Lifecycle:
             await live.sandbox.resume()
         taken = await live.sandbox.snapshot()
         record.options.update(stopped=taken.address, stopped_at=time.time())
-        await live.sandbox.kill()
-        await self._fleet.shelve(record)
+        await self._fleet.shelve(live)
 
     async def start(self, record: SandboxRecord) -> None:
         """Start a stopped or paused sandbox. It may run already."""
@@ -205,7 +210,11 @@ class Lifecycle:
         )
         record.address = sandbox.address
         record.options.update(stopped="", used=time.time())
-        await self._add(record, sandbox)
+        try:
+            await self._add(record, sandbox)
+        except BaseException:
+            record.address, record.options["stopped"] = "", stopped
+            raise
         with contextlib.suppress(SandboxError):
             await delete_snapshot(stopped, self._fleet.profile)
 

@@ -163,10 +163,11 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _minded(self, record: SandboxRecord) -> AsyncIterator[None]:
+        address = record.address
         try:
             yield
         except SandboxNotFoundError:
-            await self.fleet.forget(record)
+            await self.fleet.lost(record, address)
             raise _gone(record.id) from None
         except SandboxPausedError:
             raise _gone(record.id) from None

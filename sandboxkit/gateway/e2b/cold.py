@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
-from ...errors import SandboxError
+from ...errors import SandboxError, SandboxNotFoundError
 from ...listing import delete_snapshot
 from ...models import SandboxInfo
 from ...sandbox import AsyncSandbox
@@ -16,7 +18,7 @@ from ..refusal import Refusal
 from ..state import SandboxRecord
 from .guest import Guest
 
-__all__ = ["Cold", "is_cold"]
+__all__ = ["Cold", "is_cold", "transitioning"]
 
 Make = Callable[[SandboxRecord, Mapping[str, Any], float], Awaitable[AsyncSandbox]]
 _FROZEN = "frozen"
@@ -25,6 +27,15 @@ _FROZEN = "frozen"
 def is_cold(record: SandboxRecord) -> bool:
     """Whether there is only what a sandbox has left on disk."""
     return bool(record.options.get(_FROZEN))
+
+
+def transitioning(record: SandboxRecord) -> Refusal:
+    """That something else is being done to a sandbox."""
+    return Refusal(
+        409,
+        f"sandbox '{record.id}' is still transitioning",
+        headers={"Retry-After": "1", "Should-Retry": "true"},
+    )
 
 
 class Cold:
@@ -38,22 +49,20 @@ class Cold:
     def __init__(self, fleet: Fleet[Guest], make: Make) -> None:
         self._fleet = fleet
         self._make = make
-        self._busy: set[str] = set()
+        # A lock is there as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def freeze(self, live: Live[Guest]) -> None:
         """Keep a running sandbox's files, and end it."""
         record = live.record
-        with self._alone(record):
+        async with self._alone(record):
             taken = await live.sandbox.snapshot()
             record.options[_FROZEN] = taken.address
-            # Kept first: if this process ends in between, nothing is lost but a sandbox's rest.
-            await self._fleet.state.save(record)
-            await live.sandbox.kill()
-            await self._fleet.shelve(record)
+            await self._fleet.shelve(live)
 
     async def thaw(self, record: SandboxRecord, seconds: float) -> None:
         """Make a sandbox again from its files."""
-        with self._alone(record):
+        async with self._alone(record):
             frozen: str = record.options[_FROZEN]
             sandbox = await self._make(record, {"snapshot": frozen}, seconds)
             record.address, record.options[_FROZEN] = sandbox.address, ""
@@ -64,24 +73,26 @@ class Cold:
                 raise
             await self._delete(frozen)
 
-    @contextlib.contextmanager
-    def _alone(self, record: SandboxRecord) -> Iterator[None]:
-        if record.id in self._busy:
-            raise Refusal(
-                409,
-                f"sandbox '{record.id}' is still transitioning",
-                headers={"Retry-After": "1", "Should-Retry": "true"},
-            )
-        self._busy.add(record.id)
-        try:
+    @contextlib.asynccontextmanager
+    async def _alone(self, record: SandboxRecord, *, wait: bool = False) -> AsyncIterator[None]:
+        lock = self._locks.get(record.id)
+        if lock is None:
+            lock = self._locks[record.id] = asyncio.Lock()
+        if lock.locked() and not wait:
+            raise transitioning(record)
+        async with lock:
+            if record.id not in self._fleet.state.sandboxes:
+                raise SandboxNotFoundError(f"sandbox {record.id} has ended")
             yield
-        finally:
-            self._busy.discard(record.id)
 
-    async def kill(self, record: SandboxRecord) -> None:
-        """End what is left of one."""
-        await self._delete(record.options[_FROZEN])
-        await self._fleet.forget(record)
+    async def kill(self, record: SandboxRecord) -> bool:
+        """End a sandbox, running or cold, after what is being done to it; true if it was there."""
+        async with self._alone(record, wait=True):
+            if not is_cold(record):
+                return await self._fleet.kill(record)
+            await self._delete(record.options[_FROZEN])
+            await self._fleet.forget(record)
+            return True
 
     async def _delete(self, address: str) -> None:
         with contextlib.suppress(SandboxError):  # it has gone by itself

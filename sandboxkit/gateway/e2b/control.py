@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import string
 import time
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from ...errors import SandboxError, SandboxNotFoundError
+from ...errors import SandboxError, SandboxNotFoundError, SandboxPausedError
 from ...models import SandboxInfo
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
@@ -28,7 +29,7 @@ from ..settings import Settings as GatewaySettings
 from ..state import SandboxRecord, SnapshotRecord
 from . import shapes
 from .building import BuildError, Settings, begin
-from .cold import Cold, is_cold
+from .cold import Cold, is_cold, transitioning
 from .creating import Wanted, check_pause, timeout_of, wanted_of
 from .guest import Guest
 from .listing import page_after, page_of
@@ -170,7 +171,7 @@ class ControlPlane:
         make = partial(self._created, wanted, tenant, key)
         if key is None:
             return await make()
-        return await self._once.made(tenant.name, key, self._told, make)
+        return await self._once.made(tenant.name, key, self._told_if_there, make)
 
     async def _created(
         self, wanted: Wanted, tenant: Tenant, key: tuple[str, str] | None
@@ -180,6 +181,14 @@ class ControlPlane:
 
     def _told(self, record: SandboxRecord) -> Response:
         return json_answer(shapes.made(record, self._settings.domain), 201)
+
+    async def _told_if_there(self, record: SandboxRecord) -> Response | None:
+        with contextlib.suppress(SandboxPausedError):  # put away is there
+            try:
+                await self._fleet.fresh(record)
+            except SandboxNotFoundError:
+                return None
+        return self._told(record)
 
     async def _made(
         self, wanted: Wanted, tenant: Tenant, key: tuple[str, str] | None
@@ -276,11 +285,13 @@ class ControlPlane:
             *(self._get, self._kill, self._connect, self._resume, self._pause),
         ):
             raise Refusal(409, f"sandbox '{record.id}' is paused")
+        address = record.address
         try:
             return await handler(record, request)
         except SandboxNotFoundError:
-            await self._fleet.forget(record)
-            raise missing from None
+            if await self._fleet.lost(record, address):
+                raise missing from None
+            raise transitioning(record) from None
 
     async def _list(self, request: Request, tenant: Tenant, version: int) -> Response:
         there = await self._fleet.refresh(tenant)
@@ -297,8 +308,10 @@ class ControlPlane:
         return json_answer([shapes.listed(*one) for one in page], headers=headers)
 
     async def _get(self, record: SandboxRecord, request: Request) -> Response:
-        cold = is_cold(record)
-        info = self._cold.info(record) if cold else (await self._fleet.fresh(record)).info
+        try:
+            info = (await self._fleet.fresh(record)).info
+        except SandboxPausedError:
+            info = self._cold.info(record)
         return json_answer(shapes.detail(record, info, self._settings.domain))
 
     async def _metrics(self, record: SandboxRecord, request: Request) -> Response:
@@ -360,7 +373,7 @@ class ControlPlane:
         elif record.auto_pause:
             await self._still(live)
         else:
-            await self._fleet.kill(record)
+            await self._cold.kill(record)
         return Response(status_code=204)
 
     async def _refresh(self, record: SandboxRecord, request: Request) -> Response:
@@ -385,9 +398,7 @@ class ControlPlane:
         return await live.sandbox.pause(self._settings.paused_lifetime if ends else None)
 
     async def _kill(self, record: SandboxRecord, request: Request) -> Response:
-        if is_cold(record):
-            await self._cold.kill(record)
-        elif not await self._fleet.kill(record):
+        if not await self._cold.kill(record):
             raise SandboxNotFoundError(f"sandbox {record.id} has ended")
         return Response(status_code=204)
 
@@ -454,7 +465,14 @@ class ControlPlane:
         live = await self._fleet.open(record)
         async with self._fleet.room(tenant, count):
             made = await live.sandbox.fork(count, lifetime=seconds)
-            told = [await self._fleet.add(self._copy(record, one, seconds), one) for one in made]
+            # All are remembered, or killed, whatever becomes of one.
+            adding = [self._fleet.add(self._copy(record, one, seconds), one) for one in made]
+            done = await asyncio.gather(*adding, return_exceptions=True)
+            told = [one for one in done if not isinstance(one, BaseException)]
+            if len(told) < len(made):
+                for one in told:
+                    await self._fleet.kill(one.record)
+                raise next(one for one in done if isinstance(one, BaseException))
         domain = self._settings.domain
         return json_answer([{"sandbox": shapes.made(one.record, domain)} for one in told], 201)
 

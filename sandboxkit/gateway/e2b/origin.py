@@ -45,8 +45,13 @@ def origin_of(name: str, state: State, tenant: Tenant) -> Origin:
     Raises:
         Refusal: it means nothing here.
     """
-    for record in state.snapshots.values():
-        if record.tenant == tenant.name and named(record, name):
-            return Origin({"snapshot": record.address}, record.settings)
+    found = [
+        record
+        for record in state.snapshots.values()
+        if record.tenant == tenant.name and named(record, name)
+    ]
+    if found:  # of several that were given one name, the last
+        record = max(found, key=lambda one: one.created_at)
+        return Origin({"snapshot": record.address}, record.settings)
     logical = template_of(name, load_config())
     return Origin({} if logical is None else {"template": logical})

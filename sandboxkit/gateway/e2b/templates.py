@@ -41,6 +41,10 @@ MOST_BUILDS = 20
 KEPT = 3600.0
 """Seconds for which a build that has ended, or was never started, can be asked after."""
 MOST_LINES = 100
+MOST_LOG = 4 << 20
+"""Characters that the log of one build may have; what it says after that is not kept."""
+LINE = 200
+"""What a line counts beside its text."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _HASH = re.compile(r"[A-Za-z0-9]{1,128}")
 
@@ -62,6 +66,7 @@ class Build:
         failure: why it failed, and at which step.
         since: when it was asked for, or ended.
         work: what builds it.
+        said: how many characters it said, with what each line takes beside its text.
     """
 
     id: str
@@ -76,10 +81,15 @@ class Build:
     failure: tuple[str, str] = ("", "")
     since: float = field(default_factory=time.monotonic)
     work: asyncio.Task[None] | None = None
+    said: int = 0
 
     def say(self, step: str, text: str) -> None:
         """Note a line."""
-        line = {"timestamp": when(datetime.now(UTC)), "level": "info", "message": text[:10_000]}
+        text = text[:10_000]
+        self.said += len(text) + LINE
+        if self.said > MOST_LOG:
+            return
+        line = {"timestamp": when(datetime.now(UTC)), "level": "info", "message": text}
         self.log.append({**line, "step": step} if step else line)
 
 
