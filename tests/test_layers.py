@@ -172,6 +172,75 @@ def test_create_timeout_and_cancel_leave_nothing() -> None:
     asyncio.run(main())
 
 
+class Distant(MemoryProvider):
+    """Goes on with what it was asked for when its caller has given up, as a server does."""
+
+    def __init__(self, ready: asyncio.Event) -> None:
+        super().__init__(MemorySettings(world=uuid4().hex))
+        self.ready = ready
+        self.closed = False
+        self.gone = asyncio.Event()
+
+    async def create(self, request: CreateRequest) -> SandboxInfo:
+        self.serving = asyncio.ensure_future(self._serve(request))
+        return await asyncio.shield(self.serving)
+
+    async def _serve(self, request: CreateRequest) -> SandboxInfo:
+        await self.ready.wait()
+        return await super().create(request)
+
+    async def kill(self, request: KillRequest) -> bool:
+        assert not self.closed
+        there = await super().kill(request)
+        self.gone.set()
+        return there
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+def test_what_is_made_after_its_maker_gave_up_is_killed(how: str) -> None:
+    async def main() -> None:
+        provider = Distant(asyncio.Event())
+        layer = OwnershipLayer(provider)
+        task = asyncio.create_task(
+            layer.create(CreateRequest(nonce="n", create_timeout=0.1 if how == "timeout" else 60))
+        )
+        await asyncio.wait({task}, timeout=0.05)
+        began = time.monotonic()
+        if how == "cancel":
+            task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=10)
+        assert done
+        assert time.monotonic() - began < 3
+        if how == "timeout":
+            error = task.exception()
+            assert isinstance(error, CreateTimeoutError)
+            assert error.outcome == "unknown"
+        await layer.aclose()
+        assert not provider.closed
+        provider.ready.set()
+        await asyncio.wait_for(provider.gone.wait(), 10)
+        assert await listed(provider) == []
+
+    asyncio.run(main())
+
+
+def test_what_is_made_soon_is_killed_before_the_loop_ends() -> None:
+    async def main() -> Distant:
+        provider = Distant(asyncio.Event())
+        asyncio.get_running_loop().call_later(0.2, provider.ready.set)
+        layer = OwnershipLayer(provider)
+        with pytest.raises(CreateTimeoutError) as caught:
+            await layer.create(CreateRequest(nonce="n", create_timeout=0.1))
+        assert caught.value.outcome == "not_started"
+        assert await listed(provider) == []
+        return provider
+
+    assert asyncio.run(main()).serving.done()
+
+
 def test_errors_say_where_they_happened() -> None:
     layer = LocatedErrors(MemoryProvider())
 

@@ -13,13 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 from ..errors import CreateTimeoutError, SandboxError
 from ..models import SandboxInfo, SnapshotInfo
-from ..provider import CreateRequest, ForkRequest, KillRequest, ListRequest, SnapshotRequest
+from ..provider import CreateRequest, ForkRequest, Provider, SnapshotRequest
 from .base import Layer
+from .undoing import LOOK_UP, Undoing
 
 __all__ = ["OwnershipLayer", "owner", "session_name"]
-
-CLEAN_UP = 15.0
-"""Seconds that the clean-up after a failed create may take."""
 
 _session = ""
 _session_pid = 0
@@ -62,25 +60,38 @@ def expired(labels: Mapping[str, str], now: datetime) -> bool:
 class OwnershipLayer(Layer):
     """Labels what is created, and makes `create` a transaction."""
 
+    def __init__(self, inner: Provider) -> None:
+        super().__init__(inner)
+        self._undoing = Undoing(inner)
+
     async def create(self, request: CreateRequest) -> SandboxInfo:
         """Create, labelled; on any failure find what was made by its nonce and kill it."""
         labels = ownership_labels(request.nonce, request.lifetime)
         request = replace(request, labels={**labels, **request.labels})
-        limit = asyncio.timeout(request.create_timeout)
+        making = asyncio.ensure_future(self.inner.create(request))
         try:
-            async with limit:
-                return await self.inner.create(request)
+            await asyncio.wait({making}, timeout=request.create_timeout)
+        except asyncio.CancelledError:
+            await self._undoing.undo(request.nonce, making)
+            raise
+        if not making.done():
+            gone = await self._undoing.undo(request.nonce, making)
+            raise CreateTimeoutError(
+                f"the sandbox was not ready within {request.create_timeout:g} s",
+                op="create",
+                provider=self.name,
+                outcome="not_started" if gone else "unknown",
+            )
+        try:
+            return making.result()
         except BaseException as error:
             if not (isinstance(error, SandboxError) and error.outcome == "not_started"):
-                await self._undo(request.nonce)
-            if isinstance(error, TimeoutError) and limit.expired():
-                raise CreateTimeoutError(
-                    f"the sandbox was not ready within {request.create_timeout:g} s",
-                    op="create",
-                    provider=self.name,
-                    outcome="not_started",
-                ) from None
+                await self._undoing.undo(request.nonce, making, LOOK_UP)
             raise
+
+    async def aclose(self) -> None:
+        """Close the provider, when what was given up is undone."""
+        await self._undoing.close()
 
     async def fork(self, request: ForkRequest) -> Sequence[SandboxInfo]:
         """Fork, labelled."""
@@ -91,20 +102,3 @@ class OwnershipLayer(Layer):
         """Snapshot, labelled."""
         labels = ownership_labels(secrets.token_hex(16), request.lifetime)
         return await self.inner.snapshot(replace(request, labels={**labels, **request.labels}))
-
-    async def _undo(self, nonce: str) -> None:
-        task = asyncio.ensure_future(self._kill_by_nonce(nonce))
-        # A second cancel must not leave the sandbox behind either.
-        while not task.done():
-            try:
-                await asyncio.wait({task}, timeout=CLEAN_UP)
-                break
-            except asyncio.CancelledError:
-                continue
-
-    async def _kill_by_nonce(self, nonce: str) -> None:
-        try:
-            async for found in self.inner.list(ListRequest(labels={"nonce": nonce})):
-                await self.inner.kill(KillRequest(sandbox_id=found.id))
-        except SandboxError:
-            return  # its lifetime ends it; the first error is the one to hear of
