@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import Field, ValidationError
 
 from sandboxkit.config import DEFAULTS, Config, load_config
 from sandboxkit.errors import ConfigError, InvalidRequestError, TemplateNotFoundError
@@ -453,3 +454,25 @@ def test_templates_merge_over_files(tmp_path: Path) -> None:
     config = project(tmp_path, '[templates.data]\ndocker = "ours"')
     assert config.template("data", "docker") == "ours"
     assert config.template("data", "local") == "mine"
+
+
+class _Account(ProviderSettings):
+    api_key: str | None = Field(default=None, repr=False)
+    proxy: str | None = Field(default=None, repr=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"api_key": "hidden-key\nx"},
+        {"proxy": "http://user:hidden-key@127.0.0.1:bad/"},
+        {"proxy": "hidden-key"},
+    ],
+)
+def test_a_secret_that_no_request_can_carry_is_refused_unshown(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        _Account.model_validate(wrong)
+    problems = caught.value.errors(include_url=False, include_input=False)
+    assert "hidden-key" not in problems[0]["msg"]
+    assert _Account(api_key=" key\n").api_key == "key"
+    assert _Account(proxy="http://user:p@host:8080").proxy == "http://user:p@host:8080"

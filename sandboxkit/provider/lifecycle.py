@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from ..models import SandboxState, SnapshotKind
 
@@ -32,9 +33,26 @@ class ProviderSettings(BaseModel):
             wants them is refused before anything is made. Kept by the core.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     without: frozenset[str] = frozenset()
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _usable(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse here what an HTTP library would refuse later, with the secret in its message."""
+        if isinstance(value, str) and not cls.model_fields[info.field_name or ""].repr:
+            value = value.strip()
+            if not value.isprintable():
+                raise ValueError("has a line break or another character that no secret has")
+        if isinstance(value, str) and info.field_name == "proxy":
+            try:
+                usable = bool(urlsplit(value).hostname) and urlsplit(value).port != 0
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError("is not the URL of a proxy, as http://HOST:PORT")
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
