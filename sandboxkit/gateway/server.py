@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import resource
+import signal
 import socket
 from functools import partial
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,12 +64,14 @@ class Server(uvicorn.Server):
 
     Attributes:
         failure: why the application could not begin, which uvicorn would only log.
+        ended_by: the signal that told it to end.
     """
 
     def __init__(self, app: ASGIApp, head: float = HEAD) -> None:
         self._app = app
         self._begun = False
         self.failure: SandboxError | None = None
+        self.ended_by: int | None = None
         super().__init__(
             uvicorn.Config(
                 self._watched,
@@ -84,6 +88,12 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
             )
         )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, but leave the signal to who runs this: uvicorn raises it again in the loop."""
+        self.force_exit = self.ended_by is not None and sig == signal.SIGINT
+        self.should_exit = True
+        self.ended_by = sig
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin; if that fails, be over, where uvicorn would end the process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,9 @@ from .settings import Settings
 from .wire import PLACEHOLDER, Wire
 
 __all__ = ["run_gateway"]
+
+GRACE = 3.0
+"""Seconds that the program is given to end when it is asked to."""
 
 Announce = Callable[[Settings, str, Mapping[str, str]], None]
 
@@ -43,7 +47,7 @@ def run_gateway(
         url = f"http://{where}:{number}"
         settings = replace(settings, domain=settings.domain or f"localhost:{number}")
         variables = wire.variables(url, settings.domain, PLACEHOLDER if key is None else key)
-        return asyncio.run(
+        status, ended_by = asyncio.run(
             _serve(
                 wire,
                 settings,
@@ -53,6 +57,9 @@ def run_gateway(
                 lambda: announce(settings, url, variables),
             )
         )
+    if ended_by is not None:
+        signal.raise_signal(ended_by)  # now that all is over: to whoever handles it here
+    return status
 
 
 async def _serve(
@@ -62,7 +69,7 @@ async def _serve(
     variables: Mapping[str, str],
     program: Sequence[str],
     ready: Callable[[], None],
-) -> int:
+) -> tuple[int, int | None]:
     started = asyncio.Event()
 
     def begun() -> None:
@@ -84,7 +91,7 @@ async def _serve(
         await serving
     if running.failure is not None:
         raise running.failure
-    return status
+    return status, running.ended_by
 
 
 async def _run(
@@ -98,7 +105,22 @@ async def _run(
     try:
         await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        if child.returncode is None:
-            child.send_signal(signal.SIGTERM)
-        status = await ending
+        ending.cancel()
+        await _end(child)
+    status = await child.wait()
     return 128 - status if status < 0 else status
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End a program: ask it, and when it does not listen, do not ask."""
+    if child.returncode is not None:
+        return
+    child.terminate()
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                await child.wait()
+    finally:
+        if child.returncode is None:
+            child.kill()
+    await child.wait()
