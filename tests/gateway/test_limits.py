@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import http.client
 import json
 import socket
@@ -110,6 +111,21 @@ def test_a_bomb_is_bounded(narrow: Any) -> None:
         assert answered(gateway, "/process.Process/List", packed[:10_000], headers).status == 400
         assert sandbox.files.read("there") == "before"
         assert sandbox.commands.run("echo well").stdout == "well\n"
+
+
+def test_a_file_packed_in_several_members(narrow: Any) -> None:
+    gateway, _, rich = narrow
+    packed = gzip.compress(b"A" * 10) + gzip.compress(b"B" * 10)
+    with Sandbox.create(**rich) as sandbox:
+        headers = called(
+            sandbox, **{"Content-Type": "application/octet-stream", "Content-Encoding": "gzip"}
+        )
+        assert answered(gateway, "/files?path=there", packed, headers).status == 200
+        assert sandbox.files.read("there") == "A" * 10 + "B" * 10
+        assert answered(gateway, "/files?path=there", packed[:-9], headers).status == 400
+        # A superscript is a digit to Python, and no number.
+        odd = called(sandbox, **{"Keepalive-Ping-Interval": "\xb2"})
+        assert answered(gateway, "/process.Process/List", b"{}", odd).status == 200
 
 
 def test_a_key_makes_one_sandbox(narrow: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -12,6 +13,9 @@ from ..routing import header
 from .connect import ConnectError, timeout_of
 
 __all__ = ["Call", "call_of"]
+
+_KEEPALIVE = re.compile(r"0*[1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}")
+"""Seconds from 1 to 3599."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def call_of(scope: Scope) -> Call:
     return Call(
         user=_user(header(headers, b"authorization")),
         timeout=timeout_of(header(headers, b"connect-timeout-ms")),
-        keepalive=float(keepalive) if keepalive.isdigit() and 0 < int(keepalive) < 3600 else None,
+        keepalive=float(keepalive) if _KEEPALIVE.fullmatch(keepalive) else None,
     )
 
 

@@ -48,7 +48,9 @@ def check_signature(query: dict[str, str], operation: str, token: str) -> None:
     if not _fits(query, operation, token):
         raise Refusal(401, "invalid signature")
     expires = query.get("signature_expiration")
-    if expires is not None and (not expires.isdigit() or int(expires[:15]) < time.time()):
+    if expires is not None and (
+        not (expires.isascii() and expires.isdigit()) or int(expires[:15]) < time.time()
+    ):
         raise Refusal(401, "signature is already expired")
 
 

@@ -226,9 +226,11 @@ async def _unpacked(chunks: AsyncIterator[bytes], limit: int) -> AsyncGenerator[
     total = 0
     try:
         async for chunk in chunks:
-            while chunk and not unpacker.eof:
+            while chunk:
+                if unpacker.eof:  # another member: its file is the files of all, one after another
+                    unpacker = zlib.decompressobj(31)
                 piece = unpacker.decompress(chunk, PIECE)
-                chunk = unpacker.unconsumed_tail
+                chunk = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
                 total += len(piece)
                 if total > limit:
                     raise Refusal(413, f"the file is larger than {limit} bytes")

@@ -217,7 +217,7 @@ class Volumes:
                 return json_answer(_stat(await files.stat(path)))
             case "GET", "dir":
                 depth = request.query_params.get("depth", "1")
-                found = await files.list(path, depth=int(depth) if depth.isdigit() else 1)
+                found = await files.list(path, depth=int(depth) if _digits(depth) else 1)
                 return json_answer([_stat(one) for one in found])
             case "POST", "dir":
                 await files.mkdir(path)
@@ -242,7 +242,7 @@ class Volumes:
         """Give a path the mode and owner that are asked for, and tell what it is now."""
         numbers = {name: wanted.get(name) for name in ("uid", "gid", "mode")}
         for name, value in numbers.items():
-            if value is not None and not str(value).isdigit():
+            if value is not None and not _digits(str(value)):
                 raise Refusal(400, f"{name} is not a number")
         if numbers["mode"] is not None:
             await box.run(["chmod", f"{int(numbers['mode']) & 0o7777:o}", path], check=True)
@@ -280,5 +280,9 @@ def _stat(info: FileInfo) -> dict[str, Any]:
     return told if info.target is None else {**told, "target": info.target}
 
 
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 11
+
+
 def _number(name: str) -> int:
-    return int(name) if name.isdigit() else _IDS.get(name, 65534)
+    return int(name) if _digits(name) else _IDS.get(name, 65534)
