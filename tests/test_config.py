@@ -465,6 +465,7 @@ class _Account(ProviderSettings):
     "wrong",
     [
         {"api_key": "hidden-key\nx"},
+        {"api_key": "hidden-key\u2026"},
         {"proxy": "http://user:hidden-key@127.0.0.1:bad/"},
         {"proxy": "hidden-key"},
     ],

@@ -43,7 +43,7 @@ class ProviderSettings(BaseModel):
         """Refuse here what an HTTP library would refuse later, with the secret in its message."""
         if isinstance(value, str) and not cls.model_fields[info.field_name or ""].repr:
             value = value.strip()
-            if not value.isprintable():
+            if not (value.isascii() and value.isprintable()):
                 raise ValueError("has a line break or another character that no secret has")
         if isinstance(value, str) and info.field_name == "proxy":
             try:
