@@ -84,6 +84,7 @@ class _Relay:
         )
         self._parts: list[bytes] = []
         self._text = False
+        self._sending = asyncio.Lock()
 
     # -- opening ------------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class _Relay:
             while self._protocol.state is State.OPEN:
                 for message in self._messages():
                     await self._send({"type": "websocket.send", **message})
-                await self._flush()
+                await self._answer_at_once()
                 if self._protocol.state is State.OPEN:
                     await self._take()
             for message in self._messages():
@@ -176,9 +177,19 @@ class _Relay:
             self._protocol.receive_data(data)
         else:
             self._protocol.receive_eof()
-        await self._flush()
+        await self._answer_at_once()
+
+    async def _answer_at_once(self) -> None:
+        """Send what the protocol answers by itself, such as a pong; whoever sends now sends it.
+
+        Waiting for a long message of the client's would keep the server's from being read.
+        """
+        if not self._sending.locked():
+            await self._flush()
 
     async def _flush(self) -> None:
-        for data in self._protocol.data_to_send():
-            if data:
-                await self._stream.send(data)
+        # One at a time: both directions send, and a frame must not end up inside another.
+        async with self._sending:
+            while any(pieces := self._protocol.data_to_send()):
+                for data in filter(None, pieces):
+                    await self._stream.send(data)

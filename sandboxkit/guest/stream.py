@@ -45,6 +45,7 @@ class GuestStream:
         self._finished = [False, False, False]
         self._credit = WINDOW
         self._turn: asyncio.Future[None] | None = None
+        self._sending = asyncio.Lock()
 
     # -- what arrives -------------------------------------------------------------------------
 
@@ -110,7 +111,10 @@ class GuestStream:
             BrokenPipeError: the stream has ended, or `stop_sending` was called.
             TransportError: the connection is gone.
         """
-        view = memoryview(data).cast("B")
+        async with self._sending:  # what two send at once is not mixed, and nobody's turn is lost
+            await self._send(memoryview(data).cast("B"))
+
+    async def _send(self, view: memoryview) -> None:
         while view:
             connection = self._check_open()
             if not self._credit:

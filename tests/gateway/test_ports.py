@@ -54,6 +54,10 @@ def test_websockets(site: Sandbox, gateway: Served) -> None:
         for message in ("text", b"\x00\xff" * 100_000, "ä" * 70_000):
             opened.send(message)
             assert opened.recv(timeout=20) == message
+    late = uri.replace("/socket", "/late")
+    with connect(late, sock=socket.create_connection(gateway.host()), max_size=None) as opened:
+        opened.send(b"Z" * (12 << 20))
+        assert opened.recv(timeout=30) == b"Z" * (12 << 20)
     with socket.create_connection(gateway.host()) as plain:
         with pytest.raises(InvalidStatus) as refused:
             connect(uri.replace("8001-", "9999-"), sock=plain)
