@@ -208,7 +208,9 @@ class Fleet(Generic[T]):
         return True
 
     async def forget(self, record: SandboxRecord) -> None:
-        """Let go of a sandbox that has ended. Idempotent."""
+        """Let go of a sandbox that has ended, not of another that has its id by now. Idempotent."""
+        if self.state.sandboxes.get(record.id, record) is not record:
+            return
         self._opening.pop(record.id, None)
         await self._close(self._live.pop(record.id, None))
         await self.state.forget(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from ..spec import worded
 __all__ = ["KeyRing", "Limits", "Tenant", "hash_key", "make_key", "read_keys"]
 
 PREFIX = "sha256:"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""A tenant's name, which what it makes is kept by, with a slash behind it."""
 
 
 class Limits(BaseModel):
@@ -111,6 +114,11 @@ def read_keys(path: Path) -> KeyRing:
         raise ConfigError(f"{path}: {place}: {worded(problem)}") from None
     found: dict[str, Tenant] = {}
     for name, table in tables.tenants.items():
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{path}: tenants.{name!r}: a tenant's name is of letters, digits, dots, hyphens "
+                "and underscores, 63 at most, and begins with a letter or a digit"
+            )
         limits = Limits(**{key: getattr(table, key) for key in Limits.model_fields})
         for digest in table.keys:
             if not digest.startswith(PREFIX) or len(digest) != len(PREFIX) + 64:

@@ -137,6 +137,8 @@ class State:
     async def forget(self, record: _Record) -> None:
         """Keep a record no longer. Idempotent."""
         if isinstance(record, SandboxRecord):
+            if self.sandboxes.get(record.id, record) is not record:
+                return  # another was made under this id meanwhile
             self.sandboxes.pop(record.id, None)
             self._tokens.pop(record.token, None)
         elif isinstance(record, SnapshotRecord):

@@ -24,6 +24,7 @@ from ..state import SandboxRecord, State
 from ..websocket import refuse, relayed
 from .access import Access
 from .control import ControlPlane
+from .creating import is_name
 from .guest import Guest
 from .passing import through
 from .previews import SESSION_PORT, check_preview, preview_by
@@ -140,7 +141,7 @@ class Gateway:
         tenant = self._access.tenant(request.scope)
         name = unquote(parts[3])
         record = self.fleet.state.sandboxes.get(f"{tenant.name}/{name}")
-        if record is None:
+        if record is None or not is_name(name):
             raise _gone(name)
         return Place(record, "/" + "/".join(parts[4:]), None)
 

@@ -29,6 +29,7 @@ from .creating import Wanted, limits_of, template_of, wanted_of
 from .expiry import Ends, ends_of
 from .guest import Guest
 from .listing import page_of
+from .naming import Naming
 from .previews import Previews
 
 __all__ = ["ControlPlane"]
@@ -60,10 +61,10 @@ class ControlPlane:
         self._settings = settings
         self._access = access
         self._vendor = settings.fidelity == "vendor"
-        self._naming: dict[str, asyncio.Lock] = {}
+        self._naming = Naming()
         self._ghosts: dict[str, Ghost] = {}
         self._previews = Previews(fleet)
-        self._copies = Copies(fleet, self._kept, vendor=self._vendor)
+        self._copies = Copies(fleet, self._kept, self._naming, vendor=self._vendor)
 
     async def answer(self, request: Request) -> Response:
         """Serve one request.
@@ -115,23 +116,18 @@ class ControlPlane:
         wanted = wanted_of(await json_of(asking.request))
         name = wanted.name or f"sandbox-{secrets.token_hex(6)}"
         identifier = asking.id_of(name)
-        lock = self._naming.setdefault(identifier, asyncio.Lock())
-        try:
-            async with lock:
-                there = await self._there(identifier)
-                if there is not None:
-                    if asking.request.query_params.get("createIfNotExist", "").lower() != "true":
-                        raise Refusal(
-                            409, f"Sandbox {name} already exists", name="SANDBOX_ALREADY_EXISTS"
-                        )
-                    return self._told(asking, there)
-                async with self._fleet.room(asking.tenant):
-                    live = await self._made(asking, identifier, wanted)
-                self._ghosts.pop(identifier, None)
-                return self._told(asking, live)
-        finally:
-            if not lock.locked():
-                self._naming.pop(identifier, None)
+        async with self._naming.alone(identifier):
+            there = await self._there(identifier)
+            if there is not None:
+                if asking.request.query_params.get("createIfNotExist", "").lower() != "true":
+                    raise Refusal(
+                        409, f"Sandbox {name} already exists", name="SANDBOX_ALREADY_EXISTS"
+                    )
+                return self._told(asking, there)
+            async with self._fleet.room(asking.tenant):
+                live = await self._made(asking, identifier, wanted)
+            self._ghosts.pop(identifier, None)
+            return self._told(asking, live)
 
     async def _there(self, identifier: str) -> Live[Guest] | None:
         record = self._fleet.state.sandboxes.get(identifier)
@@ -145,7 +141,7 @@ class ControlPlane:
     async def _made(self, asking: Asking, identifier: str, wanted: Wanted) -> Live[Guest]:
         now = time.time()
         ends = ends_of(wanted.spec, now, strict=self._vendor)
-        limits = limits_of(wanted, self._fleet.provider.capabilities)
+        limits = limits_of(wanted.memory, self._fleet.provider.capabilities)
         template = await asyncio.to_thread(lambda: template_of(wanted.image, load_config()))
         network = wanted.network
         if network is None and self._vendor and self._fleet.provider.capabilities.network_full:
@@ -173,6 +169,7 @@ class ControlPlane:
             options={
                 "workspace": asking.workspace,
                 "display_name": wanted.display_name,
+                "network": network,
                 "spec": self._kept_spec(asking, wanted),
             },
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,14 +20,14 @@ from ..refusal import Refusal
 from ..state import SandboxRecord, SnapshotRecord
 from . import shapes
 from .asking import Asking
-from .creating import env_of
+from .creating import DEFAULT_MEMORY, env_of, is_name, limits_of
 from .expiry import ends_of
 from .guest import Guest
 from .listing import page_of
+from .naming import Naming
 
 __all__ = ["Copies"]
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 About = Callable[[Asking, SandboxRecord], Awaitable[Response]]
 Keep = Callable[[Asking, str, AsyncSandbox, SandboxRecord, dict[str, Any]], Awaitable[None]]
 
@@ -37,12 +38,14 @@ class Copies:
     Args:
         fleet: them.
         keep: remembers one that was made.
+        naming: holds their names meanwhile.
         vendor: whether to be as Blaxel is, whose sandboxes all have a network.
     """
 
-    def __init__(self, fleet: Fleet[Guest], keep: Keep, *, vendor: bool) -> None:
+    def __init__(self, fleet: Fleet[Guest], keep: Keep, naming: Naming, *, vendor: bool) -> None:
         self._fleet = fleet
         self._keep = keep
+        self._naming = naming
         self._vendor = vendor
 
     def of_sandbox(self, method: str, what: str, rest: list[str]) -> About | None:
@@ -105,6 +108,7 @@ class Copies:
             sandbox=record.id,
             names=[name],
             created_at=time.time(),
+            settings={name: record.options.get(name) for name in ("spec", "network")},
         )
         await self._fleet.state.save(kept)
         return json_answer(shapes.snapshot(kept, asking.workspace))
@@ -158,7 +162,7 @@ class Copies:
         if env_of(body):
             raise Refusal(501, "variables of a live fork are not served by this gateway")
         live = await self._fleet.fresh(record)
-        async with self._fleet.room(asking.tenant):
+        async with self._free(asking, name), self._fleet.room(asking.tenant):
             [made] = await live.sandbox.fork(1, lifetime=self._lifetime(body, record))
             await self._keep(asking, name, made, record, body)
         return json_answer({"name": name, "type": "sandbox"})
@@ -172,17 +176,23 @@ class Copies:
         self, asking: Asking, snapshot: SnapshotRecord, body: dict[str, Any]
     ) -> Response:
         name = self._target(asking, body)
-        source = self._fleet.state.sandboxes.get(snapshot.sandbox)
-        record = source or _stand_in(snapshot)
+        record = self._source(snapshot)
         able = self._fleet.provider.capabilities
-        async with self._fleet.room(asking.tenant):
+        spec, network = record.options["spec"], record.options.get("network")
+        if network is None and self._vendor and able.network_full:
+            network = "full"
+        idle = None if body.get("lifecycle") else ends_of(spec, time.time(), strict=False).idle
+        memory = spec["runtime"].get("memory") or DEFAULT_MEMORY
+        async with self._free(asking, name), self._fleet.room(asking.tenant):
             try:
                 made = await AsyncSandbox.create(
                     self._fleet.profile,
                     snapshot=snapshot.address,
                     lifetime=self._lifetime(body, record),
+                    idle_timeout=idle,
                     env=env_of(body),
-                    network="full" if self._vendor and able.network_full else None,
+                    network=network,
+                    resources=limits_of(memory, able),
                 )
             except SnapshotNotFoundError:
                 await self._fleet.state.forget(snapshot)
@@ -193,13 +203,25 @@ class Copies:
 
     def _target(self, asking: Asking, body: dict[str, Any]) -> str:
         name = body.get("targetName")
-        if not isinstance(name, str) or len(name) > 49 or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not is_name(name):
             raise Refusal(400, "targetName is no name", name="INVALID_INPUT")
         if body.get("targetType", "sandbox") != "sandbox":
             raise Refusal(501, "forking into an application is not served by this gateway")
-        if asking.id_of(name) in self._fleet.state.sandboxes:
-            raise Refusal(409, f"{name} already exists", name="SANDBOX_ALREADY_EXISTS")
         return name
+
+    @contextlib.asynccontextmanager
+    async def _free(self, asking: Asking, name: str) -> AsyncIterator[None]:
+        """Hold a name that nothing has."""
+        async with self._naming.alone(asking.id_of(name)):
+            if asking.id_of(name) in self._fleet.state.sandboxes:
+                raise Refusal(409, f"{name} already exists", name="SANDBOX_ALREADY_EXISTS")
+            yield
+
+    def _source(self, snapshot: SnapshotRecord) -> SandboxRecord:
+        """What a copy is made like: what its snapshot was of, as it was then."""
+        record = self._fleet.state.sandboxes.get(snapshot.sandbox) or _stand_in(snapshot)
+        kept = {name: one for name, one in snapshot.settings.items() if one is not None}
+        return replace(record, options={**record.options, **kept})
 
     def _lifetime(self, body: dict[str, Any], record: SandboxRecord) -> float:
         lifecycle = body.get("lifecycle")

@@ -11,7 +11,16 @@ from ...capabilities import Capabilities
 from ...config import Config
 from ..refusal import Refusal
 
-__all__ = ["DEFAULT_MEMORY", "Wanted", "env_of", "network_of", "template_of", "wanted_of"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "Wanted",
+    "env_of",
+    "is_name",
+    "limits_of",
+    "network_of",
+    "template_of",
+    "wanted_of",
+]
 
 BUILT_IN = re.compile(r"blaxel/(base-image|py-app|jupyter-server)(:[\w.-]+)?")
 """Blaxel's images that mean our default template, unless the configuration has them as aliases."""
@@ -56,9 +65,7 @@ def wanted_of(body: Mapping[str, Any]) -> Wanted:
     metadata, spec = _table(body, "metadata"), _table(body, "spec")
     runtime = _table(spec, "runtime")
     name = metadata.get("name") or None
-    if name is not None and (
-        not isinstance(name, str) or len(name) > LONGEST_NAME or not _NAME.fullmatch(name)
-    ):
+    if name is not None and not is_name(name):
         raise Refusal(
             400,
             "a sandbox's name is of lowercase letters, digits and single hyphens, 49 at most",
@@ -83,6 +90,11 @@ def wanted_of(body: Mapping[str, Any]) -> Wanted:
         network=network_of(_table(spec, "network")),
         spec=spec,
     )
+
+
+def is_name(name: object) -> bool:
+    """Whether a sandbox can have this name."""
+    return isinstance(name, str) and len(name) <= LONGEST_NAME and bool(_NAME.fullmatch(name))
 
 
 def env_of(table: Mapping[str, Any]) -> dict[str, str]:
@@ -142,17 +154,17 @@ def template_of(image: str, config: Config) -> str | None:
     raise Refusal(400, f"image '{image[:128]}' not found", name="IMAGE_NOT_FOUND")
 
 
-def limits_of(wanted: Wanted, capabilities: Capabilities) -> dict[str, Any] | None:
+def limits_of(memory: int, capabilities: Capabilities) -> dict[str, Any] | None:
     """The limits to create with.
 
     Raises:
         Refusal: the provider cannot enforce what was asked for.
     """
-    if wanted.memory == DEFAULT_MEMORY:
+    if memory == DEFAULT_MEMORY:
         return None  # nobody asked
     if not capabilities.limit_memory:
         raise Refusal(501, "the provider cannot limit memory")
-    return {"memory": wanted.memory << 20}
+    return {"memory": memory << 20}
 
 
 def _table(body: Mapping[str, Any], name: str) -> dict[str, Any]:

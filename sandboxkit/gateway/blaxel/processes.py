@@ -191,6 +191,7 @@ class Processes:
         self.sandbox = sandbox
         self.info = info
         self._all: dict[str, Process] = {}
+        self._starting: set[str] = set()
 
     async def start(self, order: Order, *, vendor: bool) -> Process:
         """Start one. It lives on when its client is gone.
@@ -200,22 +201,26 @@ class Processes:
             SandboxError: it could not be started.
         """
         there = self._all.get(order.name)
-        if there is not None and there.running:
+        if order.name in self._starting or (there is not None and there.running):
             raise Refusal(400, f"process with name '{order.name}' already exists and is running")
-        if sum(one.running for one in self._all.values()) >= MOST:
+        if sum(one.running for one in self._all.values()) + len(self._starting) >= MOST:
             raise Refusal(429, f"there are {MOST} processes already")
-        process = await self.sandbox.start(
-            ["/bin/sh", "-c", order.command],
-            cwd=order.cwd,
-            env=order.env,
-            stdin=order.stdin,
-            timeout=order.timeout,
-            max_output=1 << 16,
-        )
-        old = self._all.pop(order.name, None)
+        self._starting.add(order.name)
+        try:
+            process = await self.sandbox.start(
+                ["/bin/sh", "-c", order.command],
+                cwd=order.cwd,
+                env=order.env,
+                stdin=order.stdin,
+                timeout=order.timeout,
+                max_output=1 << 16,
+            )
+            old = self._all.pop(order.name, None)
+            made = self._all[order.name] = Process(order, process, vendor=vendor)
+        finally:
+            self._starting.discard(order.name)
         if old is not None:
             await old.close()
-        made = self._all[order.name] = Process(order, process, vendor=vendor)
         await self._forget_some()
         return made
 
