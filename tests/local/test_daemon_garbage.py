@@ -62,6 +62,7 @@ def spoil(chance: random.Random, message: dict[str, Any]) -> None:
 
 def test_spoilt_requests_are_answered_or_end_the_connection(local: Harness):
     kept = local.create().id
+    eventually(lambda: local.ask("ping")["prepared"])  # it has descriptors too
     daemon, before = local.daemon_pid(), descriptors(local.daemon_pid())
     chance = random.Random(20)
     requests = [*REQUESTS, *[local.order() for _ in range(8)]]
@@ -101,6 +102,7 @@ def _would_harm(message: dict[str, Any], kept: str) -> bool:
 
 def test_noise_from_many_at_once(local: Harness):
     kept, chance = local.create().id, random.Random(21)
+    eventually(lambda: local.ask("ping")["prepared"])
     daemon, before = local.daemon_pid(), descriptors(local.daemon_pid())
     for _ in range(300):
         with start.connect(paths.locate()) as sock:

@@ -95,7 +95,12 @@ class Control:
             self._server.accept(socket.socket(fileno=fds.pop(0)))
         elif do == "settle" and fds and self.on_settle is not None:
             settle, self.on_settle = self.on_settle, None
-            if settle(message["agent"]):
+            try:
+                can_be = settle(message["agent"])
+            except (AttributeError, LookupError, TypeError, ValueError):
+                self._gone()  # as an agent that is made so ends: its maker sees that
+                return
+            if can_be:
                 self._server.accept(socket.socket(fileno=fds.pop(0)))
                 self.tell({"event": "ready"})
         elif do == "set_lifetime":
