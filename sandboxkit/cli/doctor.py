@@ -8,17 +8,20 @@ from typing import Any
 
 import click
 
-from sandboxkit.config import load_config
+from sandboxkit.config import AUTO, load_config
 from sandboxkit.errors import ConfigError, SandboxError
 from sandboxkit.plugins import (
     DEFAULT_PROVIDERS,
     Check,
     ProviderInfo,
     all_providers,
+    auto_provider,
     load_provider,
     provider_info,
+    provider_names,
 )
 
+from .diagnosis import answering
 from .output import State, json_option, print_json, print_table, waiting
 
 __all__ = ["doctor", "providers"]
@@ -55,20 +58,21 @@ def _described(name: str, info: ProviderInfo | SandboxError) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", metavar="[PROFILE]", required=False)
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, name: str | None) -> int:
     """Say what works here, what does not, and the command that mends it.
 
-    With NAME, exits 1 if that provider does not work; without, if the configuration is wrong or
-    no provider that runs commands works.
+    With a profile or provider, exits 1 if that does not work; without, if the configuration is
+    wrong or no provider that runs commands works. Where a profile says something to its provider
+    alone, it is tried out by a look at its sandboxes.
     """
     with waiting("looking"):
         if name is None:
             reports = {"configuration": _configuration(), **dict(_everything())}
         else:
-            reports = {name: _checks(provider_info(name))}
+            reports = {name: _named(name)}
     if ctx.ensure_object(State).json:
         print_json({part: [asdict(check) for check in checks] for part, checks in reports.items()})
     else:
@@ -83,6 +87,23 @@ def _everything() -> Iterator[tuple[str, Sequence[Check]]]:
             yield name, _checks(info)
         else:
             yield name, [Check("plugin", False, info.message, info.hint or "")]
+
+
+def _named(name: str) -> Sequence[Check]:
+    try:
+        profile = load_config().profile(name)
+    except ConfigError as error:
+        if name not in provider_names():
+            raise
+        told = Check("configuration", False, error.message, error.hint or "")
+        return [told, *_checks(provider_info(name))]
+    info = provider_info(auto_provider() if profile.provider == AUTO else profile.provider)
+    if not profile.has_settings:
+        return _checks(info)
+    # What a provider looks at by itself holds for the environment's key, not for the profile's;
+    # but what this system's own kernel does is the same for all profiles.
+    own = _checks(info) if info.capabilities.isolation == "namespaces" else []
+    return [*own, answering(name)]
 
 
 def _checks(info: ProviderInfo) -> Sequence[Check]:

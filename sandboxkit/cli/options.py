@@ -12,6 +12,8 @@ import click
 from sandboxkit.errors import InvalidRequestError
 from sandboxkit.units import parse_duration, parse_size
 
+from .output import State
+
 __all__ = [
     "create_options",
     "duration",
@@ -64,8 +66,18 @@ def _checked(parse: Callable[[Any], float], value: float | str, text: str) -> fl
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+
+def _note_profile(ctx: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    ctx.ensure_object(State).profile = value  # an error's hint may name it
+    return value
+
+
 profile_option = click.option(
-    "-p", "--profile", metavar="NAME", help="A profile or provider; the default one if not given."
+    "-p",
+    "--profile",
+    metavar="NAME",
+    callback=_note_profile,
+    help="A profile or provider; the default one if not given.",
 )
 
 _CREATE = (

@@ -16,6 +16,8 @@ import click
 
 from sandboxkit.errors import CommandTimeoutError, SandboxError
 
+from .diagnosis import hint_for
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,9 +49,11 @@ class State:
 
     Attributes:
         json: whether programs read the output.
+        profile: the one that was named, if one was.
     """
 
     json: bool = False
+    profile: str | None = None
 
 
 def json_option(command: _F) -> _F:
@@ -115,21 +119,22 @@ def plain(value: Any) -> Any:
 def print_error(error: SandboxError | OSError, state: State) -> None:
     """Say what went wrong on standard error, and what to type next."""
     if state.json:
-        click.echo(json.dumps({"error": _error_fields(error)}), err=True)
+        click.echo(json.dumps({"error": _error_fields(error, state)}), err=True)
         return
     message = error.message if isinstance(error, SandboxError) else _os_message(error)
     color = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     prefix = click.style("sandboxkit:", fg="red", bold=True) if color else "sandboxkit:"
     click.echo(f"{prefix} {message}", err=True)
     if isinstance(error, SandboxError) and error.hint:
-        click.echo(f"  try: {error.hint}", err=True)
+        click.echo(f"  try: {hint_for(error, state.profile)}", err=True)
 
 
-def _error_fields(error: SandboxError | OSError) -> dict[str, Any]:
+def _error_fields(error: SandboxError | OSError, state: State) -> dict[str, Any]:
     if not isinstance(error, SandboxError):
         return {"code": "os", "message": _os_message(error)}
     names = ("op", "provider", "sandbox_id", "outcome", "retryable", "retry_after", "hint")
     told = {name: getattr(error, name) for name in names}
+    told["hint"] = hint_for(error, state.profile) or error.hint
     fields = {"code": error.code, "message": error.message, **told}
     if isinstance(error, CommandTimeoutError):
         fields["result"] = output_fields(error.result)

@@ -396,6 +396,31 @@ def test_doctor(cli: Command) -> None:
     assert "did you mean 'memory'" in unknown.err
 
 
+ELSEWHERE = """
+[profiles.badport]
+provider = "e2b"
+api_url = "http://127.0.0.1:9"
+api_key = "e2b_0123"
+[profiles.wrong]
+provider = "memory"
+lifetme = "5m"
+"""
+
+
+def test_doctor_tries_a_profile_out(cli: Command, tmp_path: Path) -> None:
+    pytest.importorskip("e2b")
+    (tmp_path / "sandboxkit.toml").write_text(ELSEWHERE)
+    done = cli("create", "-p", "badport")
+    assert (done.status, "try: sandboxkit doctor badport\n" in done.err) == (1, True), done.err
+    looked = cli("doctor", "badport")
+    assert (looked.status, "badport: does not work" in looked.out) == (1, True)
+    assert "E2B_API_KEY" not in looked.out
+    assert "lifetme" in cli("doctor", "wrong").out
+    (tmp_path / "sandboxkit.toml").write_text('[profiles.p]\nprovider = "memory"\n')
+    assert "p: works" in cli("doctor", "p").out
+    assert "did you mean 'memory'" in cli("doctor", "memry").err
+
+
 def test_doctor_names_a_broken_configuration(cli: Command, tmp_path: Path) -> None:
     (tmp_path / "sandboxkit.toml").write_text("[broken\n")
     done = cli("doctor")
