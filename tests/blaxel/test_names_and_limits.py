@@ -75,6 +75,20 @@ def test_a_late_call_forgets_nothing_of_a_later_sandbox(private_daemon: None) ->
     asyncio.run(main())
 
 
+def test_nobody_waits_for_what_was_let_go_of(private_daemon: None) -> None:
+    async def main() -> None:
+        async with gateway_of(Gateway, header=HEADER) as (gateway, client):
+            await client.post("/v0/sandboxes", json={"metadata": {"name": "one"}})
+            waiting = asyncio.create_task(_ran(client, "one", "echo x > here; sleep 1000"))
+            await _ran(client, "one", "while [ ! -s here ]; do sleep 0.02; done")
+            await gateway.fleet._live["one/one"].extra.processes.close()
+            async with asyncio.timeout(20):
+                await waiting
+            await client.delete("/v0/sandboxes/one")
+
+    asyncio.run(main())
+
+
 def test_a_name_with_a_slash_is_none(private_daemon: None) -> None:
     async def main() -> None:
         async with gateway_of(Gateway, header=HEADER) as (gateway, client):

@@ -97,6 +97,8 @@ class Process:
         """Let go of it; it lives on."""
         self._following.cancel()
         await asyncio.wait({self._following})
+        await self.output.end()
+        self._over.set()  # whoever waits for it would wait for ever
         with contextlib.suppress(SandboxError):
             await self.process.close()
 
