@@ -20,7 +20,7 @@ from sandboxkit.gateway.state import SnapshotRecord
 from sandboxkit.gateway.state import State as Records
 from sandboxkit.layers.base import Layer
 from sandboxkit.models import SandboxInfo
-from sandboxkit.provider import CreateRequest, KillRequest, Provider
+from sandboxkit.provider import CreateRequest, KillRequest, Provider, SandboxRequest
 from sandboxkit.runtime import wrapped
 
 SETTINGS = Settings(keys=KeyRing({hash_key("k"): Tenant("t")}), profile="memory")
@@ -28,7 +28,7 @@ WEAK = Settings(keys=SETTINGS.keys, profile="memory", fidelity="vendor")
 
 
 class Slow(Layer):
-    """Lets somebody act when a sandbox has just been killed or made."""
+    """Lets somebody act when a sandbox has just been killed or made, or is asked for."""
 
     def __init__(self, inner: Provider, during: dict[str, Any]) -> None:
         super().__init__(inner)
@@ -38,6 +38,10 @@ class Slow(Layer):
         there = await self.inner.kill(request)
         await self._act("kill")
         return there
+
+    async def connect(self, request: SandboxRequest) -> SandboxInfo:
+        await self._act("connect")
+        return await self.inner.connect(request)
 
     async def create(self, request: CreateRequest) -> SandboxInfo:
         made = await self.inner.create(request)
@@ -105,20 +109,27 @@ def test_a_call_while_a_sandbox_is_put_away(asked: str) -> None:
     served(Boxes(SETTINGS), {"X-API-Key": "k"}, body)
 
 
-def test_a_call_that_was_on_its_way_when_a_sandbox_was_put_away() -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_call_that_was_on_its_way_when_a_sandbox_was_put_away(again: bool) -> None:
     async def body(client: httpx.AsyncClient, during: dict[str, Any]) -> None:
-        gateway = client._transport.app  # type: ignore[attr-defined]
         path = f"/sandboxes/{await frozen(client)}"
-        record = gateway.fleet.state.sandboxes[path[11:]]
-        live = await gateway.fleet.open(record)
-        before = record.address
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            arrived.set()
+            await go_on.wait()
+
+        during["connect"] = hold
+        looking = asyncio.create_task(client.get(path))
+        await asyncio.wait_for(arrived.wait(), 10)
         await client.post(path + "/pause", json={"memory": False})
-        assert not await gateway.fleet.lost(record, before)
-        await client.post(f"/v2{path}/connect", json={"timeout": 30})
-        assert record.address not in ("", before)
-        assert not await gateway.fleet.lost(record, before)
-        assert (await gateway.fleet.fresh(record)) is not live
-        assert (await client.get(path)).status_code == 200
+        if again:
+            await client.post(f"/v2{path}/connect", json={"timeout": 30})
+        go_on.set()
+        told = await looking
+        assert (told.status_code, told.json()["state"]) == (200, "running" if again else "paused")
+        last = await client.post(f"/v2{path}/connect", json={"timeout": 30})
+        assert last.status_code == (200 if again else 201), last.text
 
     served(Boxes(SETTINGS), {"X-API-Key": "k"}, body)
 
