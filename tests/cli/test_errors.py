@@ -80,8 +80,10 @@ def test_a_timeout_as_json_has_what_there_was(
     assert (told["result"]["stdout_total"], told["result"]["stdout_truncated"]) == (99, True)
 
 
-def interrupted(tmp_path: Path, how: str, *arguments: str) -> tuple[int, str, str]:
-    program = f"import os, signal, sys\n{how}\nfrom sandboxkit.cli import main\nmain()"
+def interrupted(
+    tmp_path: Path, how: str, *arguments: str, entry: str = "sandboxkit.cli"
+) -> tuple[int, str, str]:
+    program = f"import os, signal, sys\n{how}\nfrom {entry} import main\nmain()"
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         capture_output=True,
@@ -93,15 +95,19 @@ def interrupted(tmp_path: Path, how: str, *arguments: str) -> tuple[int, str, st
     return done.returncode, done.stdout, done.stderr
 
 
-def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
-    how = """
+@pytest.mark.parametrize(
+    ("module", "entry"),
+    [("click", "sandboxkit.cli"), ("sandboxkit.errors", "sandboxkit_command")],
+)
+def test_ctrl_c_while_it_starts(tmp_path: Path, module: str, entry: str) -> None:
+    how = f"""
 class Finder:
     def find_spec(self, name, path, target=None):
-        if name == "click":
+        if name == {module!r}:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Finder())
 """
-    assert interrupted(tmp_path, how, "--version") == (130, "", "")
+    assert interrupted(tmp_path, how, "--version", entry=entry) == (130, "", "")
 
 
 def test_ctrl_c_after_all_is_printed(tmp_path: Path) -> None:
@@ -117,6 +123,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 import atexit; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
 """
     assert interrupted(tmp_path, how, "config", "path")[0] == 0
+    assert interrupted(tmp_path, how, "config", "path", entry="sandboxkit_command")[0] == 0
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
