@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from sandboxkit.errors import TransportError
 from sandboxkit.gateway.daytona.app import Gateway as Daytona
 from sandboxkit.gateway.e2b.app import Gateway as Boxes
 from sandboxkit.gateway.e2b.origin import origin_of
@@ -22,6 +23,7 @@ from sandboxkit.layers.base import Layer
 from sandboxkit.models import SandboxInfo
 from sandboxkit.provider import CreateRequest, KillRequest, Provider, SandboxRequest
 from sandboxkit.runtime import wrapped
+from sandboxkit.sandbox import AsyncSandbox
 
 SETTINGS = Settings(keys=KeyRing({hash_key("k"): Tenant("t")}), profile="memory")
 WEAK = Settings(keys=SETTINGS.keys, profile="memory", fidelity="vendor")
@@ -189,6 +191,26 @@ def test_a_key_whose_sandbox_has_ended_makes_another() -> None:
         live = await gateway.fleet.open(gateway.fleet.state.sandboxes[first])
         await gateway.fleet.provider.kill(KillRequest(sandbox_id=live.sandbox.id))
         assert await made() != first
+
+    served(Boxes(SETTINGS), {"X-API-Key": "k"}, body)
+
+
+def test_of_forks_all_are_remembered_or_none_is_left() -> None:
+    async def body(client: httpx.AsyncClient, during: dict[str, Any]) -> None:
+        gateway = client._transport.app  # type: ignore[attr-defined]
+        path = f"/sandboxes/{await frozen(client)}"
+        before = await AsyncSandbox.list("memory")
+
+        async def fail() -> None:
+            raise TransportError("lost", outcome="unknown")
+
+        during["connect"] = fail
+        refused = await client.post(path + "/fork", json={"count": 3})
+        assert refused.status_code >= 500, refused.text
+        assert len(gateway.fleet.state.sandboxes) == 1
+        assert len(await AsyncSandbox.list("memory")) == len(before)
+        assert (await client.post(path + "/fork", json={"count": 2})).status_code == 201
+        assert len(gateway.fleet.state.sandboxes) == 3
 
     served(Boxes(SETTINGS), {"X-API-Key": "k"}, body)
 
