@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sandboxkit.gateway.blaxel.creating import network_of
 from sandboxkit_blaxel import records, sdk
 
 
@@ -24,3 +25,10 @@ def test_there_may_be_none() -> None:
     assert records.idle_of(made(records.lifecycle(60))) is None
     assert records.idle_of(made(records.lifecycle(None))) is None
     assert records.idle_of(sdk.Sandbox(sdk.Metadata(name="one"), sdk.SandboxSpec())) is None
+
+
+def test_a_list_of_no_hosts_is_no_network() -> None:
+    nobody: dict[str, object] = {"allowedDomains": []}
+    assert network_of(nobody) == network_of({"proxy": nobody}) == "none"
+    assert network_of({"proxy": nobody, "allowedDomains": ["pypi.org"]}) == "none"
+    assert network_of({"proxy": {}}) is None

@@ -129,7 +129,8 @@ def network_of(asked: Mapping[str, Any]) -> str | list[str] | None:
     rulesets = firewall.get("rulesets") or []
     if not isinstance(rulesets, list) or not {*map(str, rulesets)} <= _RULESETS:
         raise Refusal(501, "network: these firewall rulesets are not served by this gateway")
-    allowed = proxy.get("allowedDomains") or asked.get("allowedDomains")
+    said = (table.get("allowedDomains") for table in (proxy, asked))
+    allowed = next((one for one in said if one is not None), None)
     if allowed is None:
         return None
     if not isinstance(allowed, list) or not all(isinstance(one, str) and one for one in allowed):
