@@ -73,7 +73,7 @@ def test_ps_tells_what_sandboxes_use(
         rows = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines()}
         assert rows[other.address] == ["running", "-", "-", "-", "-"]
         assert "3.0 MiB of 4.0 GiB" in shown.out
-        assert rows[one.address][-1] == "0"
+        assert rows[one.address][-1] in ("0", "1")  # an interpreter may stand ready
         records = {row["address"]: row for row in Shown(capsys, "ps", "--metrics", "--json").json}
         assert records[other.address]["metrics"] is None
         assert records[one.address]["metrics"]["disk_used"] >= 3 << 20

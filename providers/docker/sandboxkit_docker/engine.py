@@ -17,7 +17,7 @@ from aiodocker.exceptions import DockerError
 from aiodocker.stream import Stream
 from yarl import URL
 
-from sandboxkit.errors import ConfigError
+from sandboxkit.errors import ConfigError, SandboxError
 
 from . import tls
 from .errors import Absent, Conflict, translated
@@ -201,7 +201,13 @@ class Engine:
         """
         container = self.container(container_id)
         try:
-            await self.call("kill", container.delete(force=True, v=True))
+            try:
+                await self.call("kill", container.delete(force=True, v=True))
+            except SandboxError as error:
+                if "is not running" not in error.message:
+                    raise
+                # It ended by itself while the engine was about to kill it, which then gives up.
+                await self.call("kill", container.delete(force=True, v=True))
         except Absent:
             return False
         except Conflict:  # it is being removed already
