@@ -120,8 +120,13 @@ def test_the_exit_waits_for_what_the_kernel_held(client: RawClient) -> None:
     size = ahead + 6_000
     stream = client.open("start", shell=f"stty raw; head -c {size} /dev/zero", terminal=SIZE)
     client.stalled.add(stream)
-    client.event(stream, "started")
-    assert eventually(lambda: not client.call("processes").result["processes"][0]["running"])
+    pid = client.event(stream, "started")["pid"]
+
+    def runs() -> bool:
+        found = client.call("processes").result["processes"]
+        return any(one["pid"] == pid and one["running"] for one in found)
+
+    assert eventually(lambda: not runs(), 30.0)
     client.stalled.discard(stream)
     client.send(frames.encode_credit(stream, 1, frames.WINDOW))
     outcome = client.finish(stream)

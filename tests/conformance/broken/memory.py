@@ -393,7 +393,7 @@ class IgnoresTheLifetime(Memory):
 
     async def create(self, request: CreateRequest) -> SandboxInfo:
         info = await super().create(request)
-        if request.lifetime == 1:
+        if request.lifetime == 2:
             info = self.change(info, expires_at=info.expires_at + timedelta(seconds=30))
         return info
 
