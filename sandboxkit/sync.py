@@ -136,9 +136,8 @@ class Sandbox:
 
         made: builtins.list[AsyncSandbox] = []
         arguments |= unknown
-        checked = creation.spec_and_target(
-            profile, arguments
-        )  # in this thread, which waits in any case
+        # In this thread, which waits in any case.
+        checked = creation.spec_and_target(profile, arguments)
 
         async def creating() -> None:
             info, lease, chosen, spec = await creation.create(profile, arguments, checked)

@@ -45,17 +45,6 @@ class Once:
                 return record
         return None
 
-    async def _told_or_made(
-        self,
-        tenant: str,
-        key: tuple[str, str],
-        told: Callable[[SandboxRecord], Awaitable[T | None]],
-        make: Callable[[], Awaitable[T]],
-    ) -> T:
-        record = self._found(tenant, key)
-        answer = None if record is None else await told(record)
-        return await make() if answer is None else answer
-
     async def made(
         self,
         tenant: str,
@@ -77,12 +66,16 @@ class Once:
         Raises:
             Refusal: the key was used for something else.
         """
+
+        async def told_or_made() -> T:
+            record = self._found(tenant, key)
+            answer = None if record is None else await told(record)
+            return await make() if answer is None else answer
+
         name = (tenant, key[0])
         while (other := self._making.get(name)) is not None:
             await asyncio.wait({other})
-        making: asyncio.Future[T] = asyncio.ensure_future(
-            self._told_or_made(tenant, key, told, make)
-        )
+        making: asyncio.Future[T] = asyncio.ensure_future(told_or_made())
         self._making[name] = making
         try:
             return await making

@@ -56,7 +56,10 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         OSError: the connection broke (or, on a non-blocking socket, nothing is there).
     """
     # Kept, as a new one for each message is mapped and touched anew; any thread may be here.
-    room = _rooms.pop() if _rooms else bytearray(MAX_MESSAGE + 1)
+    try:
+        room = _rooms.pop()
+    except IndexError:
+        room = bytearray(MAX_MESSAGE + 1)
     try:
         size, ancillary, flags, _ = sock.recvmsg_into(
             [room], socket.CMSG_SPACE(MAX_FDS * 4), socket.MSG_CMSG_CLOEXEC
