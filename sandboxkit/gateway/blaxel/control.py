@@ -18,6 +18,7 @@ from ...errors import SandboxError, SandboxNotFoundError
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
 from ..http import json_answer, json_of
+from ..naming import Naming
 from ..refusal import Refusal, refusal_of
 from ..settings import Settings
 from ..state import SandboxRecord
@@ -29,7 +30,6 @@ from .creating import Wanted, limits_of, template_of, wanted_of
 from .expiry import Ends, ends_of
 from .guest import Guest
 from .listing import page_of
-from .naming import Naming
 from .previews import Previews
 
 __all__ = ["ControlPlane"]

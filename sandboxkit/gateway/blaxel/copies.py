@@ -16,6 +16,7 @@ from ...errors import SnapshotNotFoundError
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet
 from ..http import json_answer, json_of
+from ..naming import Naming
 from ..refusal import Refusal
 from ..state import SandboxRecord, SnapshotRecord
 from . import shapes
@@ -24,7 +25,6 @@ from .creating import DEFAULT_MEMORY, env_of, is_name, limits_of
 from .expiry import ends_of
 from .guest import Guest
 from .listing import page_of
-from .naming import Naming
 
 __all__ = ["Copies"]
 

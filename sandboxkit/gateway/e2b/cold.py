@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakValueDictionary
 
 from ...errors import SandboxError, SandboxNotFoundError
 from ...listing import delete_snapshot
 from ...models import SandboxInfo
 from ...sandbox import AsyncSandbox
 from ..fleet import Fleet, Live
+from ..naming import Naming
 from ..refusal import Refusal
 from ..state import SandboxRecord
 from .guest import Guest
@@ -49,8 +48,7 @@ class Cold:
     def __init__(self, fleet: Fleet[Guest], make: Make) -> None:
         self._fleet = fleet
         self._make = make
-        # A lock is there as long as somebody holds it or waits for it.
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._naming = Naming()
 
     async def freeze(self, live: Live[Guest]) -> None:
         """Keep a running sandbox's files, and end it."""
@@ -75,12 +73,9 @@ class Cold:
 
     @contextlib.asynccontextmanager
     async def _alone(self, record: SandboxRecord, *, wait: bool = False) -> AsyncIterator[None]:
-        lock = self._locks.get(record.id)
-        if lock is None:
-            lock = self._locks[record.id] = asyncio.Lock()
-        if lock.locked() and not wait:
+        if self._naming.is_held(record.id) and not wait:
             raise transitioning(record)
-        async with lock:
+        async with self._naming.alone(record.id):
             if record.id not in self._fleet.state.sandboxes:
                 raise SandboxNotFoundError(f"sandbox {record.id} has ended")
             yield
